@@ -1,0 +1,242 @@
+#include "spec/job_spec.h"
+
+#include <absl/strings/str_join.h>
+#include <fmt/format.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <type_traits>
+
+#include "base/limits.h"
+#include "base/status.h"
+#include "spec/spec_fields.h"
+
+namespace bsnn::spec {
+namespace {
+
+using Json = nlohmann::json;
+using base::FieldFault;
+
+std::string Show(const Json& value) {
+  return base::Shorten(value.dump(-1, ' ', false, Json::error_handler_t::replace), 128);
+}
+
+template <class Enum>
+std::string AllowedWords() {
+  return absl::StrJoin(kWords<Enum>, ", ", [](std::string* out, std::string_view word) {
+    out->append(word);
+  });
+}
+
+template <class T>
+std::string AllowedRange(Range range) {
+  return fmt::format("{} {:.10g} to {:.10g}", std::is_integral_v<T> ? "whole number" : "number",
+                     range.min, range.max);
+}
+
+template <class Enum>
+std::string_view WordOf(Enum value) {
+  return kWords<Enum>.at(static_cast<size_t>(value));
+}
+
+/// The JSON value at a two-part path, or null.
+const Json* Find(const Json& json, std::string_view path) {
+  const size_t dot = path.find('.');
+  const auto section = json.find(std::string(path.substr(0, dot)));
+  if (section == json.end() || !section->is_object()) return nullptr;
+  const auto field = section->find(std::string(path.substr(dot + 1)));
+  return field == section->end() ? nullptr : &*field;
+}
+
+class Reader {
+ public:
+  Reader(const Json& json, std::string_view prefix, std::vector<FieldFault>& faults)
+      : json_(json), prefix_(prefix), faults_(faults) {}
+
+  template <class Enum>
+  void Choice(const char* path, Enum& field, const char*) {
+    const Json* value = Take(path);
+    if (value == nullptr) return;
+    if (value->is_string()) {
+      const auto& word = value->get_ref<const std::string&>();
+      for (size_t i = 0; i < kWords<Enum>.size(); ++i) {
+        if (kWords<Enum>[i] == word) {
+          field = static_cast<Enum>(i);
+          return;
+        }
+      }
+    }
+    Fault(path, *value, AllowedWords<Enum>());
+  }
+
+  template <class T>
+  void Number(const char* path, T& field, Range range, const char*) {
+    const Json* value = Take(path);
+    if (value == nullptr) return;
+    const double number = value->is_number() ? value->get<double>() : std::nan("");
+    const bool whole = std::trunc(number) == number;
+    if (number >= range.min && number <= range.max && (whole || !std::is_integral_v<T>)) {
+      field = static_cast<T>(number);
+      return;
+    }
+    Fault(path, *value, AllowedRange<T>(range));
+  }
+
+  void Flag(const char* path, bool& field, const char*) {
+    const Json* value = Take(path);
+    if (value == nullptr) return;
+    if (value->is_boolean()) {
+      field = value->get<bool>();
+      return;
+    }
+    Fault(path, *value, "true, false");
+  }
+
+  /// After all fields were visited: whatever is left over is unknown.
+  void FaultUnknown() {
+    if (!json_.is_object()) {
+      faults_.push_back({prefix_.empty() ? "spec" : std::string(prefix_.substr(0, prefix_.size() - 1)),
+                         Show(json_), "an object"});
+      return;
+    }
+    for (const auto& [section, fields] : json_.items()) {
+      if (!sections_.contains(section)) {
+        Fault(section, fields, "one of " + absl::StrJoin(sections_, ", "));
+      } else if (!fields.is_object()) {
+        Fault(section, fields, "an object");
+      } else {
+        for (const auto& [name, value] : fields.items()) {
+          if (!known_.contains(section + "." + name)) {
+            Fault(section + "." + name, value, "a field of " + section + " (it has none of this name)");
+          }
+        }
+      }
+    }
+  }
+
+ private:
+  const Json* Take(const char* path) {
+    const std::string_view view(path);
+    known_.emplace(view);
+    sections_.emplace(view.substr(0, view.find('.')));
+    return json_.is_object() ? Find(json_, view) : nullptr;
+  }
+  void Fault(std::string_view path, const Json& value, std::string allowed) {
+    faults_.push_back({std::string(prefix_) + base::Shorten(path, 128), Show(value), std::move(allowed)});
+  }
+
+  const Json& json_;
+  std::string_view prefix_;
+  std::vector<FieldFault>& faults_;
+  std::set<std::string> known_;
+  std::set<std::string> sections_;
+};
+
+class Writer {
+ public:
+  template <class Enum>
+  void Choice(const char* path, Enum field, const char*) {
+    At(path) = std::string(WordOf(field));
+  }
+  template <class T>
+  void Number(const char* path, T field, Range, const char*) {
+    At(path) = field;
+  }
+  void Flag(const char* path, bool field, const char*) { At(path) = field; }
+
+  Json json = Json::object();
+
+ private:
+  Json& At(std::string_view path) {
+    const size_t dot = path.find('.');
+    return json[std::string(path.substr(0, dot))][std::string(path.substr(dot + 1))];
+  }
+};
+
+class Describer {
+ public:
+  template <class Enum>
+  void Choice(const char* path, Enum field, const char* meaning) {
+    rows.push_back({path, AllowedWords<Enum>(), '"' + std::string(WordOf(field)) + '"', meaning});
+  }
+  template <class T>
+  void Number(const char* path, T field, Range range, const char* meaning) {
+    rows.push_back({path, AllowedRange<T>(range), Json(field).dump(), meaning});
+  }
+  void Flag(const char* path, bool field, const char* meaning) {
+    rows.push_back({path, "true, false", Json(field).dump(), meaning});
+  }
+
+  std::vector<FieldDescription> rows;
+};
+
+/// What no single field's range can say.
+void CheckTogether(const JobSpec& spec, std::string_view prefix, std::vector<FieldFault>& faults) {
+  const auto fault = [&](std::string_view path, std::string value, std::string allowed) {
+    faults.push_back({fmt::format("{}{}", prefix, path), std::move(value), std::move(allowed)});
+  };
+  if (spec.schedule.warmup_epochs >= spec.training.epochs && spec.schedule.warmup_epochs > 0) {
+    fault("schedule.warmup_epochs", std::to_string(spec.schedule.warmup_epochs),
+          fmt::format("less than training.epochs, which is {}", spec.training.epochs));
+  }
+  if (spec.agmm.alpha_mode == AlphaMode::kFixed && spec.agmm.alpha_init == 0) {
+    fault("agmm.alpha_init", "0", "above 0 where agmm.alpha_mode is fixed: 0 silences every layer");
+  }
+}
+
+}  // namespace
+
+JobSpec FromJson(const Json& json, std::string_view prefix, std::vector<FieldFault>& faults) {
+  JobSpec spec;
+  const size_t faults_before = faults.size();
+  Reader reader(json, prefix, faults);
+  VisitFields(reader, spec);
+  reader.FaultUnknown();
+  if (faults.size() == faults_before) CheckTogether(spec, prefix, faults);
+  return spec;
+}
+
+absl::StatusOr<JobSpec> ParseJobSpec(std::string_view text) {
+  if (text.size() > base::kSpecBytesMax) {
+    return absl::ResourceExhaustedError(
+        fmt::format("spec is {} bytes (allowed: at most {})", text.size(), base::kSpecBytesMax));
+  }
+  // A depth bound: the parser recurses on nothing, but destroying deep nesting does.
+  const auto shallow = [](int depth, Json::parse_event_t, Json&) { return depth <= 8; };
+  const Json json = Json::parse(text, shallow, /*allow_exceptions=*/false, /*ignore_comments=*/true);
+  if (json.is_discarded()) {
+    return base::InvalidFields({{"spec", base::Shorten(text, 64), "a JSON object (docs/spec.md)"}});
+  }
+  std::vector<FieldFault> faults;
+  JobSpec spec = FromJson(json, "", faults);
+  if (!faults.empty()) return base::InvalidFields(faults);
+  return spec;
+}
+
+void Validate(const JobSpec& spec, std::string_view prefix, std::vector<FieldFault>& faults) {
+  FromJson(ToJson(spec), prefix, faults);
+}
+
+Json ToJson(const JobSpec& spec) {
+  Writer writer;
+  VisitFields(writer, spec);
+  return std::move(writer.json);
+}
+
+std::string CanonicalText(const JobSpec& spec) { return ToJson(spec).dump(); }
+
+std::vector<FieldDescription> DescribeFields() {
+  Describer describer;
+  const JobSpec defaults;
+  VisitFields(describer, defaults);
+  return std::move(describer.rows);
+}
+
+std::string_view ToWord(NetworkName value) { return WordOf(value); }
+std::string_view ToWord(NetworkKind value) { return WordOf(value); }
+std::string_view ToWord(Binarization value) { return WordOf(value); }
+std::string_view ToWord(DataName value) { return WordOf(value); }
+std::string_view ToWord(Device value) { return WordOf(value); }
+
+}  // namespace bsnn::spec
