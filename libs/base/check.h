@@ -8,7 +8,7 @@ namespace bsnn::base {
 [[noreturn]] void FailCheck(std::string_view expression, std::string_view file, int line);
 }  // namespace bsnn::base
 
-#define BSNN_CHECK(condition)                                                   \
-  do {                                                                          \
-    if (!(condition)) ::bsnn::base::FailCheck(#condition, __FILE__, __LINE__);  \
+#define BSNN_CHECK(condition)                                                  \
+  do {                                                                         \
+    if (!(condition)) ::bsnn::base::FailCheck(#condition, __FILE__, __LINE__); \
   } while (false)

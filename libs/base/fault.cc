@@ -29,7 +29,8 @@ Json LoadPayload(const absl::Status& status, const char* url) {
 
 absl::Status InvalidFields(const std::vector<FieldFault>& faults) {
   BSNN_CHECK(!faults.empty());
-  std::string message = fmt::format("{} wrong field{}", faults.size(), faults.size() == 1 ? "" : "s");
+  std::string message =
+      fmt::format("{} wrong field{}", faults.size(), faults.size() == 1 ? "" : "s");
   Json payload = Json::array();
   for (const FieldFault& fault : faults) {
     message += fmt::format("{} {} is {} (allowed: {})", payload.empty() ? ":" : ";", fault.field,

@@ -77,8 +77,7 @@ absl::Status SyncPath(const fs::path& path) {
 
 absl::Status WriteFileDurably(const fs::path& path, std::string_view content) {
   const fs::path temporary = path.string() + ".tmp";
-  FileDescriptor file(
-      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  FileDescriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
   if (!file.valid()) return ErrnoStatus(errno, "cannot create", temporary);
   RETURN_IF_ERROR(WriteAll(file.get(), content, temporary));
   if (::fsync(file.get()) != 0) return ErrnoStatus(errno, "cannot sync", temporary);

@@ -14,8 +14,8 @@ namespace bsnn::base {
 /// The whole file. NotFound where there is none, ResourceExhausted beyond `bytes_max`.
 absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path, uint64_t bytes_max);
 
-/// Writes `content` so that after OK, and whatever happens after, `path` holds all of it; before OK,
-/// it holds what it held: temporary file beside it, fsync, rename, fsync of the folder.
+/// Writes `content` so that after OK, and whatever happens after, `path` holds all of it; before
+/// OK, it holds what it held: temporary file beside it, fsync, rename, fsync of the folder.
 absl::Status WriteFileDurably(const std::filesystem::path& path, std::string_view content);
 
 /// fsync of a file or folder by path. A failed fsync is never to be retried: the data is gone.
@@ -25,7 +25,8 @@ absl::Status SyncPath(const std::filesystem::path& path);
 absl::Status MakeFolder(const std::filesystem::path& path);
 
 /// The absl status of an errno value, with what failed on which path.
-absl::Status ErrnoStatus(int error_number, std::string_view what, const std::filesystem::path& path);
+absl::Status ErrnoStatus(int error_number, std::string_view what,
+                         const std::filesystem::path& path);
 
 /// Owns a POSIX file descriptor; -1 is none. Thread-compatible.
 class FileDescriptor {

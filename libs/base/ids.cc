@@ -19,9 +19,8 @@ bool IsId(std::string_view text) {
 template <class Tag>
 absl::StatusOr<Id<Tag>> Id<Tag>::Make(std::string_view text) {
   if (!IsId(text)) {
-    return absl::InvalidArgumentError(
-        fmt::format("{} is '{}' (allowed: [a-z0-9-], 1 to 63 characters)", Tag::kNoun,
-                    Shorten(text, 128)));
+    return absl::InvalidArgumentError(fmt::format(
+        "{} is '{}' (allowed: [a-z0-9-], 1 to 63 characters)", Tag::kNoun, Shorten(text, 128)));
   }
   return Id(text);
 }

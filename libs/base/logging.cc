@@ -45,7 +45,8 @@ absl::Status StartLogging(std::string_view program, std::string_view level) {
 }
 
 void Log(LogLevel level, std::string_view message) {
-  spdlog::default_logger_raw()->log(ToSpdlog(level), spdlog::string_view_t(message.data(), message.size()));
+  spdlog::default_logger_raw()->log(ToSpdlog(level),
+                                    spdlog::string_view_t(message.data(), message.size()));
 }
 
 }  // namespace bsnn::base

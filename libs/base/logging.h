@@ -1,7 +1,8 @@
 /// Logs to standard error, one line each: time, level, program, message as key=value pairs.
 ///
-/// docs/operations.md says what belongs to which level. Thread-safe. The header includes neither fmt
-/// nor spdlog, so that sources with LibTorch's headers can log; build messages with fmt::format.
+/// docs/operations.md says what belongs to which level. Thread-safe. The header includes neither
+/// fmt nor spdlog, so that sources with LibTorch's headers can log; build messages with
+/// fmt::format.
 #pragma once
 
 #include <absl/status/status.h>
@@ -12,7 +13,8 @@ namespace bsnn::base {
 
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
-/// Call once, first in main(). `level` is "debug", "info", "warning" or "error", else InvalidArgument.
+/// Call once, first in main(). `level` is "debug", "info", "warning" or "error", else
+/// InvalidArgument.
 absl::Status StartLogging(std::string_view program, std::string_view level);
 
 void Log(LogLevel level, std::string_view message);

@@ -10,8 +10,8 @@
 #define BSNN_CONCAT(a, b) BSNN_CONCAT_INNER(a, b)
 
 /// Returns from the enclosing function if `expression`, an absl::Status, is an error.
-#define RETURN_IF_ERROR(expression)                          \
-  do {                                                       \
+#define RETURN_IF_ERROR(expression)                                                     \
+  do {                                                                                  \
     if (absl::Status bsnn_status = (expression); !bsnn_status.ok()) return bsnn_status; \
   } while (false)
 

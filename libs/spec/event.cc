@@ -186,13 +186,20 @@ constexpr std::array<std::string_view, 6> kTypes = {"started",    "progress", "m
                                                     "checkpoint", "log",      "finished"};
 
 bool MakeKind(std::string_view type, Event& event) {
-  if (type == kTypes[0]) event.kind = Started();
-  else if (type == kTypes[1]) event.kind = Progress();
-  else if (type == kTypes[2]) event.kind = MetricPoint();
-  else if (type == kTypes[3]) event.kind = CheckpointWritten();
-  else if (type == kTypes[4]) event.kind = LogLine();
-  else if (type == kTypes[5]) event.kind = Finished();
-  else return false;
+  if (type == kTypes[0])
+    event.kind = Started();
+  else if (type == kTypes[1])
+    event.kind = Progress();
+  else if (type == kTypes[2])
+    event.kind = MetricPoint();
+  else if (type == kTypes[3])
+    event.kind = CheckpointWritten();
+  else if (type == kTypes[4])
+    event.kind = LogLine();
+  else if (type == kTypes[5])
+    event.kind = Finished();
+  else
+    return false;
   return true;
 }
 
@@ -209,8 +216,8 @@ std::string ToJsonLine(const Event& event) {
 
 absl::StatusOr<Event> ParseEventLine(std::string_view line) {
   if (line.size() > base::kEventLineBytesMax) {
-    return absl::ResourceExhaustedError(
-        fmt::format("event line is {} bytes (allowed: at most {})", line.size(), base::kEventLineBytesMax));
+    return absl::ResourceExhaustedError(fmt::format("event line is {} bytes (allowed: at most {})",
+                                                    line.size(), base::kEventLineBytesMax));
   }
   const auto flat = [](int depth, Json::parse_event_t, Json&) { return depth <= 2; };
   const Json json = Json::parse(line, flat, /*allow_exceptions=*/false);
@@ -229,7 +236,8 @@ absl::StatusOr<Event> ParseEventLine(std::string_view line) {
     return base::InvalidFields({{"event.time", time, "RFC 3339 in UTC"}});
   }
   if (!MakeKind(type, event)) {
-    return base::InvalidFields({{"event.type", type, "started, progress, metric, checkpoint, log, finished"}});
+    return base::InvalidFields(
+        {{"event.type", type, "started, progress, metric, checkpoint, log, finished"}});
   }
   std::visit(KindVisitor<Reader>{reader}, event.kind);
   RETURN_IF_ERROR(reader.status);

@@ -15,10 +15,10 @@
 namespace bsnn::spec {
 
 struct Started {
-  std::string device;             ///< "cpu" or "cuda:0"
+  std::string device;  ///< "cpu" or "cuda:0"
   int32_t threads = 0;
-  int64_t parameters = 0;         ///< trained numbers
-  int64_t binary_weights = 0;     ///< of these, the ones that are -1 or +1 when deployed
+  int64_t parameters = 0;      ///< trained numbers
+  int64_t binary_weights = 0;  ///< of these, the ones that are -1 or +1 when deployed
   int64_t steps_per_epoch = 0;
   int64_t steps_total = 0;
   int64_t resumed_from_step = 0;  ///< 0 for a run from the start
@@ -49,9 +49,9 @@ struct MetricPoint {
 
 struct CheckpointWritten {
   int64_t step = 0;
-  int32_t epoch = 0;          ///< passes over the data it has seen whole
-  std::string folder;         ///< relative to OUT, such as "checkpoints/step-00000938"
-  std::string digest;         ///< SHA-256 of its manifest.json, lower-case hexadecimal
+  int32_t epoch = 0;   ///< passes over the data it has seen whole
+  std::string folder;  ///< relative to OUT, such as "checkpoints/step-00000938"
+  std::string digest;  ///< SHA-256 of its manifest.json, lower-case hexadecimal
   int64_t size_bytes = 0;
   double accuracy_ratio = 0;  ///< on the test set; NaN where it was not evaluated
   bool operator==(const CheckpointWritten&) const = default;

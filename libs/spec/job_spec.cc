@@ -24,9 +24,8 @@ std::string Show(const Json& value) {
 
 template <class Enum>
 std::string AllowedWords() {
-  return absl::StrJoin(kWords<Enum>, ", ", [](std::string* out, std::string_view word) {
-    out->append(word);
-  });
+  return absl::StrJoin(kWords<Enum>, ", ",
+                       [](std::string* out, std::string_view word) { out->append(word); });
 }
 
 template <class T>
@@ -96,8 +95,9 @@ class Reader {
   /// After all fields were visited: whatever is left over is unknown.
   void FaultUnknown() {
     if (!json_.is_object()) {
-      faults_.push_back({prefix_.empty() ? "spec" : std::string(prefix_.substr(0, prefix_.size() - 1)),
-                         Show(json_), "an object"});
+      faults_.push_back(
+          {prefix_.empty() ? "spec" : std::string(prefix_.substr(0, prefix_.size() - 1)),
+           Show(json_), "an object"});
       return;
     }
     for (const auto& [section, fields] : json_.items()) {
@@ -108,7 +108,8 @@ class Reader {
       } else {
         for (const auto& [name, value] : fields.items()) {
           if (!known_.contains(section + "." + name)) {
-            Fault(section + "." + name, value, "a field of " + section + " (it has none of this name)");
+            Fault(section + "." + name, value,
+                  "a field of " + section + " (it has none of this name)");
           }
         }
       }
@@ -123,7 +124,8 @@ class Reader {
     return json_.is_object() ? Find(json_, view) : nullptr;
   }
   void Fault(std::string_view path, const Json& value, std::string allowed) {
-    faults_.push_back({std::string(prefix_) + base::Shorten(path, 128), Show(value), std::move(allowed)});
+    faults_.push_back(
+        {std::string(prefix_) + base::Shorten(path, 128), Show(value), std::move(allowed)});
   }
 
   const Json& json_;
@@ -204,7 +206,8 @@ absl::StatusOr<JobSpec> ParseJobSpec(std::string_view text) {
   }
   // A depth bound: the parser recurses on nothing, but destroying deep nesting does.
   const auto shallow = [](int depth, Json::parse_event_t, Json&) { return depth <= 8; };
-  const Json json = Json::parse(text, shallow, /*allow_exceptions=*/false, /*ignore_comments=*/true);
+  const Json json =
+      Json::parse(text, shallow, /*allow_exceptions=*/false, /*ignore_comments=*/true);
   if (json.is_discarded()) {
     return base::InvalidFields({{"spec", base::Shorten(text, 64), "a JSON object (docs/spec.md)"}});
   }

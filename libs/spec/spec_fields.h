@@ -12,11 +12,11 @@ namespace bsnn::spec {
 template <class Enum>
 inline constexpr std::array<std::string_view, 0> kWords{};
 template <>
-inline constexpr std::array kWords<NetworkName> = std::to_array<std::string_view>(
-    {"convnet", "bireal_resnet8", "bireal_resnet18"});
+inline constexpr std::array kWords<NetworkName> =
+    std::to_array<std::string_view>({"convnet", "bireal_resnet8", "bireal_resnet18"});
 template <>
-inline constexpr std::array kWords<NetworkKind> =
-    std::to_array<std::string_view>({"bsnn_agmm", "bsnn", "snn"});
+inline constexpr std::array kWords<NetworkKind> = std::to_array<std::string_view>({"bsnn_agmm",
+                                                                                   "bsnn", "snn"});
 template <>
 inline constexpr std::array kWords<Reset> = std::to_array<std::string_view>({"hard", "soft"});
 template <>
@@ -32,35 +32,37 @@ template <>
 inline constexpr std::array kWords<AlphaMode> =
     std::to_array<std::string_view>({"learn_t", "learn_tc", "fixed"});
 template <>
-inline constexpr std::array kWords<GateGradient> =
-    std::to_array<std::string_view>({"full", "detach"});
+inline constexpr std::array kWords<GateGradient> = std::to_array<std::string_view>({"full",
+                                                                                    "detach"});
 template <>
 inline constexpr std::array kWords<GateInput> = std::to_array<std::string_view>({"signed", "abs"});
 template <>
 inline constexpr std::array kWords<GatePlace> =
     std::to_array<std::string_view>({"after_bn", "before_bn", "on_spikes"});
 template <>
-inline constexpr std::array kWords<LossName> =
-    std::to_array<std::string_view>({"cross_entropy", "tet"});
+inline constexpr std::array kWords<LossName> = std::to_array<std::string_view>({"cross_entropy",
+                                                                                "tet"});
 template <>
-inline constexpr std::array kWords<OptimizerName> =
-    std::to_array<std::string_view>({"sgd", "adam"});
+inline constexpr std::array kWords<OptimizerName> = std::to_array<std::string_view>({"sgd",
+                                                                                     "adam"});
 template <>
-inline constexpr std::array kWords<ScheduleName> =
-    std::to_array<std::string_view>({"cosine", "constant"});
+inline constexpr std::array kWords<ScheduleName> = std::to_array<std::string_view>({"cosine",
+                                                                                    "constant"});
 template <>
 inline constexpr std::array kWords<DataName> =
     std::to_array<std::string_view>({"mnist", "fashion_mnist", "generated"});
 template <>
-inline constexpr std::array kWords<Device> = std::to_array<std::string_view>({"any", "cpu", "cuda"});
+inline constexpr std::array kWords<Device> = std::to_array<std::string_view>({"any", "cpu",
+                                                                              "cuda"});
 
 struct Range {
   double min;
   double max;
 };
 
-/// Calls visitor.Choice(path, field, meaning) for enums, visitor.Number(path, field, range, meaning)
-/// for int32_t and double, visitor.Flag(path, field, meaning) for bool. `Spec` is JobSpec, const or not.
+/// Calls visitor.Choice(path, field, meaning) for enums, visitor.Number(path, field, range,
+/// meaning) for int32_t and double, visitor.Flag(path, field, meaning) for bool. `Spec` is JobSpec,
+/// const or not.
 template <class Visitor, class Spec>
 void VisitFields(Visitor& v, Spec& s) {
   v.Choice("network.name", s.network.name, "the network");
