@@ -17,26 +17,27 @@ namespace {
 using base::FieldFault;
 
 // Trailers beyond 8 KiB end the call in clients with gRPC's defaults; base64 adds a third.
-constexpr size_t kDetailsBytesMax = 5000;
+constexpr size_t kDetailsBytesMax = 4400;
 constexpr std::string_view kAllowed = " (allowed: ";
 
 std::string DefaultReason(const absl::Status& status, bool has_faults) {
   return has_faults ? "FIELDS_INVALID" : absl::StatusCodeToString(status.code());
 }
 
+/// The violations that fit, each text cut to `text_bytes_max`.
 google::rpc::BadRequest MakeBadRequest(const std::vector<FieldFault>& faults,
                                        size_t text_bytes_max) {
   google::rpc::BadRequest request;
-  for (size_t i = 0; i < faults.size(); ++i) {
+  size_t bytes = 0;
+  for (const FieldFault& fault : faults) {
     auto* violation = request.add_field_violations();
-    violation->set_field(base::Shorten(faults[i].field, 96));
-    violation->set_description(fmt::format("{}{}{})",
-                                           base::Shorten(faults[i].value, text_bytes_max), kAllowed,
-                                           base::Shorten(faults[i].allowed, 2 * text_bytes_max)));
-    if (request.ByteSizeLong() > kDetailsBytesMax && i + 1 < faults.size() &&
-        text_bytes_max <= 12) {
-      violation->set_field("...");
-      violation->set_description(fmt::format("{} more wrong fields", faults.size() - i));
+    violation->set_field(base::Shorten(fault.field, 96));
+    violation->set_description(fmt::format("{}{}{})", base::Shorten(fault.value, text_bytes_max),
+                                           kAllowed,
+                                           base::Shorten(fault.allowed, 2 * text_bytes_max)));
+    bytes += violation->ByteSizeLong() + 4;
+    if (bytes > kDetailsBytesMax) {
+      request.mutable_field_violations()->RemoveLast();
       break;
     }
   }
@@ -44,11 +45,16 @@ google::rpc::BadRequest MakeBadRequest(const std::vector<FieldFault>& faults,
 }
 
 google::rpc::BadRequest FitBadRequest(const std::vector<FieldFault>& faults) {
-  for (const size_t text_bytes_max : {size_t{128}, size_t{48}, size_t{24}}) {
-    auto request = MakeBadRequest(faults, text_bytes_max);
-    if (request.ByteSizeLong() <= kDetailsBytesMax) return request;
+  google::rpc::BadRequest request;
+  for (const size_t text_bytes_max : {size_t{128}, size_t{48}, size_t{24}, size_t{12}, size_t{6}}) {
+    request = MakeBadRequest(faults, text_bytes_max);
+    if (request.field_violations_size() == static_cast<int>(faults.size())) return request;
   }
-  return MakeBadRequest(faults, 12);
+  auto* rest = request.add_field_violations();
+  rest->set_field("...");
+  rest->set_description(fmt::format("{} more wrong fields", static_cast<int>(faults.size()) + 1 -
+                                                                request.field_violations_size()));
+  return request;
 }
 
 FieldFault ToFault(const google::rpc::BadRequest::FieldViolation& violation) {
@@ -70,7 +76,7 @@ grpc::Status ToGrpc(const absl::Status& status) {
 
   google::rpc::Status details;
   details.set_code(static_cast<int>(status.code()));
-  details.set_message(message);
+  details.set_message(base::Shorten(message, 256));
   google::rpc::ErrorInfo info;
   info.set_domain(kErrorDomain);
   info.set_reason(reason.reason.empty() ? DefaultReason(status, !faults.empty()) : reason.reason);
