@@ -1,0 +1,138 @@
+/// The network that a job trains: built from its spec, with its parameters, its state for
+/// checkpoints, and what is measured inside it.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "spec/job_spec.h"
+#include "worker/trainer/nn/named_tensor.h"
+#include "worker/trainer/nn/weight_layer.h"
+
+namespace bsnn::trainer {
+
+/// One picture and the number of classes.
+struct InputShape {
+  int64_t channels = 1;
+  int64_t height = 28;
+  int64_t width = 28;
+  int64_t classes = 10;
+};
+
+struct Parameter {
+  std::string name;   ///< "conv2.weight", "conv2.bn.bias", "conv2.gate.alpha", "fc.weight"
+  at::Tensor tensor;  ///< float32, requires grad
+  bool decay =
+      false;  ///< whether weight decay applies: weights of convolutions and classifier only
+};
+
+/// Gradients of the last backward pass for one weight layer.
+struct LayerGradient {
+  std::string layer;
+  at::Tensor effective;  ///< dL/d(weight as the convolution sees it: scale times -1 or +1)
+  at::Tensor latent;     ///< dL/d(latent weight), after the straight-through rule
+};
+
+/// Means since the last ResetActivity.
+struct LayerActivity {
+  std::string layer;
+  /// Share of spikes among neurons and pictures, one value a time step. The neurons after the
+  /// layer's normalisation in `convnet`; the ones that feed its convolution in Bi-Real networks.
+  /// Empty where nothing was counted.
+  std::vector<double> firing_rate;
+  /// Mean of the gate sigmoid(E) over time, pictures, and what else it varies over; NaN: no gate.
+  double gate_mean = 0;
+  /// alpha now, one value a time step (mean over channels with learn_tc); empty: no gate.
+  std::vector<double> alpha;
+};
+
+/// A spiking network with direct coding: the same picture is the input of each time step.
+///
+/// Confined to one thread at a time (its kernels use ATen's threads). Results do not depend on the
+/// number of threads, except through the convolutions and matrix products of ATen.
+class Network {
+ public:
+  virtual ~Network() = default;
+  Network(const Network&) = delete;
+  Network& operator=(const Network&) = delete;
+
+  /// Builds the network of `spec` with initial weights drawn from spec.training.seed by a generator
+  /// of its own. InvalidArgument (base::InvalidFields) where the network cannot take the shape.
+  /// Parameters are made on the CPU; see To().
+  static absl::StatusOr<std::unique_ptr<Network>> Make(const spec::JobSpec& spec,
+                                                       const InputShape& shape);
+
+  /// images [N, C, H, W] float32 in any memory format, on the network's device; normalised as the
+  /// data set says. Returns logits [T, N, K] float32.
+  /// Differentiable in the parameters. In evaluation, call it under c10::InferenceMode or
+  /// at::NoGradGuard. Throws c10::Error if the shape or dtype is another.
+  virtual at::Tensor Forward(const at::Tensor& images) = 0;
+
+  /// Training: batch statistics, running statistics updated. Evaluation: running statistics.
+  /// A new network is in training mode.
+  void SetTraining(bool training) { training_ = training; }
+  bool training() const { return training_; }
+
+  /// Sets the sharpness of the standardised backward rule for step `step` (0-based) of `total`:
+  /// start * (end / start)^(step / total). Call before each step. Not state: derived from the step.
+  void SetTrainingProgress(int64_t step, int64_t total);
+
+  /// Moves parameters and state to `device`. Call before an optimiser is built.
+  void To(at::Device device);
+
+  const std::vector<Parameter>& parameters() const { return parameters_; }
+  int64_t parameter_count() const;
+  int64_t binary_weight_count() const;
+
+  /// Parameters and running statistics: all that inference needs. The tensors share memory with
+  /// the network: restore with RestoreState(network.State(), loaded, ...).
+  NamedTensors State() const;
+
+  /// The hidden convolutions, first to last; the stem, shortcuts and classifier are not among them.
+  const std::vector<WeightLayer>& weight_layers() const { return weight_layers_; }
+
+  /// Whether forward passes keep what Gradients() needs. Off at first. Cheap: no copies.
+  void KeepGradients(bool keep) { keep_gradients_ = keep; }
+  /// One entry a weight layer, in order, between a backward pass and the next Forward. Throws
+  /// c10::Error if KeepGradients was off at the last forward pass or none was run backward.
+  std::vector<LayerGradient> Gradients() const;
+
+  /// Whether forward passes add to Activity(). Off at first. Counts while training and evaluating.
+  void CountActivity(bool count) { count_activity_ = count; }
+  /// One entry a layer with neurons or a gate, first to last.
+  std::vector<LayerActivity> Activity() const;
+  void ResetActivity();
+  /// The counters behind Activity(), for checkpoints inside an epoch.
+  NamedTensors ActivityState() const;
+
+ protected:
+  struct ActivityCounter {
+    std::string layer;
+    at::Tensor spikes;  ///< [T] int64
+    at::Tensor seen;    ///< [T] int64, neurons times pictures
+    at::Tensor gate;    ///< [2] float64: sum of gates, number of gates
+    at::Tensor alpha;   ///< the live parameter or constant; undefined: no gate
+  };
+
+  explicit Network(const spec::JobSpec& spec) : spec_(spec) {}
+
+  // Fixed after construction.
+  const spec::JobSpec spec_;
+  std::vector<Parameter> parameters_;
+  NamedTensors buffers_;
+  std::vector<WeightLayer> weight_layers_;
+  // Changing.
+  std::vector<ActivityCounter> activity_;
+  std::vector<at::Tensor> effective_;  ///< of the last forward pass, one a weight layer
+  double sharpness_ = 0.1;
+  bool training_ = true;
+  bool keep_gradients_ = false;
+  bool count_activity_ = false;
+};
+
+}  // namespace bsnn::trainer
