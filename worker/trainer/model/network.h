@@ -113,8 +113,7 @@ class Network {
  protected:
   struct ActivityCounter {
     std::string layer;
-    at::Tensor spikes;  ///< [T] int64
-    at::Tensor seen;    ///< [T] int64, neurons times pictures
+    at::Tensor spikes;  ///< [2, T] int64: spikes, and neurons times pictures
     at::Tensor gate;    ///< [2] float64: sum of gates, number of gates
     at::Tensor alpha;   ///< the live parameter or constant; undefined: no gate
   };

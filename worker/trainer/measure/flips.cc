@@ -1,0 +1,109 @@
+#include "worker/trainer/measure/flips.h"
+
+#include <ATen/ops/zeros.h>
+
+#include <bit>
+
+namespace bsnn::trainer {
+namespace {
+
+/// Words are kept as int64, the widest integer that checkpoints carry everywhere.
+std::span<uint64_t> Words(const at::Tensor& tensor) {
+  return {reinterpret_cast<uint64_t*>(tensor.mutable_data_ptr<int64_t>()),
+          static_cast<size_t>(tensor.numel())};
+}
+
+int64_t CountBits(std::span<const uint64_t> words) {
+  int64_t bits = 0;
+  for (const uint64_t word : words) bits += std::popcount(word);
+  return bits;
+}
+
+int64_t CountDifferences(std::span<const uint64_t> a, std::span<const uint64_t> b) {
+  int64_t bits = 0;
+  for (size_t i = 0; i < a.size(); ++i) bits += std::popcount(a[i] ^ b[i]);
+  return bits;
+}
+
+}  // namespace
+
+FlipMeter::FlipMeter(std::vector<WeightLayer> layers) : layers_(std::move(layers)) {
+  for (const WeightLayer& layer : layers_) {
+    Counter counter{at::zeros({layer.words()}, at::kLong), at::zeros({layer.words()}, at::kLong),
+                    at::zeros({layer.words()}, at::kLong), at::zeros({1}, at::kLong)};
+    PackSigns(layer, Words(counter.signs));
+    counter.epoch_signs.copy_(counter.signs);
+    counters_.push_back(std::move(counter));
+    scratch_.resize(std::max(scratch_.size(), static_cast<size_t>(layer.words())));
+  }
+}
+
+int64_t FlipMeter::ObserveStep() {
+  int64_t flips_total = 0;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const std::span<uint64_t> now(scratch_.data(), static_cast<size_t>(layers_[i].words()));
+    const std::span<uint64_t> before = Words(counters_[i].signs);
+    const std::span<uint64_t> flipped = Words(counters_[i].flipped);
+    PackSigns(layers_[i], now);
+    int64_t flips = 0;
+    for (size_t w = 0; w < now.size(); ++w) {
+      const uint64_t changed = now[w] ^ before[w];
+      flips += std::popcount(changed);
+      flipped[w] |= changed;
+      before[w] = now[w];
+    }
+    *counters_[i].step_flips.mutable_data_ptr<int64_t>() += flips;
+    flips_total += flips;
+  }
+  return flips_total;
+}
+
+std::vector<LayerFlips> FlipMeter::Counts() const {
+  std::vector<LayerFlips> counts;
+  LayerFlips all{.layer = "all"};
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const Counter& counter = counters_[i];
+    LayerFlips flips{
+        .layer = layers_[i].name,
+        .weights = layers_[i].weights(),
+        .epoch_flips = CountDifferences(Words(counter.signs), Words(counter.epoch_signs)),
+        .step_flips_total = *counter.step_flips.const_data_ptr<int64_t>(),
+        .flipped_weights = CountBits(Words(counter.flipped))};
+    all.weights += flips.weights;
+    all.epoch_flips += flips.epoch_flips;
+    all.step_flips_total += flips.step_flips_total;
+    all.flipped_weights += flips.flipped_weights;
+    counts.push_back(std::move(flips));
+  }
+  if (!counts.empty()) counts.push_back(std::move(all));
+  return counts;
+}
+
+void FlipMeter::StartEpoch() {
+  for (Counter& counter : counters_) counter.epoch_signs.copy_(counter.signs);
+}
+
+NamedTensors FlipMeter::State() const {
+  NamedTensors state;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const std::string& name = layers_[i].name;
+    state.push_back({name + ".signs", counters_[i].signs});
+    state.push_back({name + ".epoch_signs", counters_[i].epoch_signs});
+    state.push_back({name + ".flipped", counters_[i].flipped});
+    state.push_back({name + ".step_flips", counters_[i].step_flips});
+  }
+  return state;
+}
+
+double FlipRatio(const at::Tensor& before, const at::Tensor& after) {
+  TORCH_CHECK(before.sizes() == after.sizes(), "FlipRatio: shapes are ", before.sizes(), " and ",
+              after.sizes(), "; allowed: equal");
+  const WeightLayer first{"before", before, std::nullopt}, second{"after", after, std::nullopt};
+  std::vector<uint64_t> a(first.words()), b(second.words());
+  PackSigns(first, a);
+  PackSigns(second, b);
+  if (before.numel() == 0) return 0;
+  return static_cast<double>(CountDifferences(a, b)) / static_cast<double>(before.numel());
+}
+
+}  // namespace bsnn::trainer

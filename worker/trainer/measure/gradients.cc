@@ -1,0 +1,95 @@
+#include "worker/trainer/measure/gradients.h"
+
+#include <ATen/ops/zeros.h>
+
+#include <limits>
+
+namespace bsnn::trainer {
+namespace {
+
+/// Adds count, sum and sum of squares of `gradient` to sums[0..2]: chunks in float64, in order.
+void AddMoments(const at::Tensor& gradient, double* sums) {
+  const at::Tensor on_cpu = gradient.detach().to(at::kCPU).contiguous();
+  const float* const g = on_cpu.const_data_ptr<float>();
+  constexpr int64_t kLanes = 8;
+  double sum[kLanes] = {}, square[kLanes] = {};
+  const int64_t count = on_cpu.numel(), whole = count - count % kLanes;
+  for (int64_t i = 0; i < whole; i += kLanes) {
+    for (int64_t l = 0; l < kLanes; ++l) {
+      const double value = g[i + l];
+      sum[l] += value;
+      square[l] += value * value;
+    }
+  }
+  for (int64_t i = whole; i < count; ++i) {
+    const double value = g[i];
+    sum[0] += value;
+    square[0] += value * value;
+  }
+  sums[0] += static_cast<double>(count);
+  for (int64_t l = 0; l < kLanes; ++l) {
+    sums[1] += sum[l];
+    sums[2] += square[l];
+  }
+}
+
+struct MeanAndVariance {
+  double mean, variance;
+};
+
+MeanAndVariance FromSums(const double* sums) {
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  if (sums[0] == 0) return {kNone, kNone};
+  const double mean = sums[1] / sums[0];
+  const double variance = sums[2] / sums[0] - mean * mean;
+  return {mean, variance < 0 ? 0 : variance};  // keeps NaN
+}
+
+}  // namespace
+
+GradientMeter::GradientMeter(const std::vector<WeightLayer>& layers)
+    : sums_(at::zeros({static_cast<int64_t>(layers.size()), 6}, at::kDouble)) {
+  for (const WeightLayer& layer : layers) names_.push_back(layer.name);
+}
+
+void GradientMeter::Observe(const std::vector<LayerGradient>& gradients) {
+  TORCH_CHECK(gradients.size() == names_.size(), "GradientMeter: ", gradients.size(),
+              " layers; allowed: ", names_.size());
+  double* const sums = sums_.mutable_data_ptr<double>();
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    AddMoments(gradients[i].effective, sums + 6 * i);
+    if (gradients[i].latent.is_same(gradients[i].effective)) {
+      for (size_t k = 0; k < 3; ++k) sums[6 * i + 3 + k] = sums[6 * i + k];
+    } else {
+      AddMoments(gradients[i].latent, sums + 6 * i + 3);
+    }
+  }
+}
+
+std::vector<GradientMoments> GradientMeter::Moments() const {
+  std::vector<GradientMoments> out;
+  const double* const sums = sums_.const_data_ptr<double>();
+  const auto add = [&out](const std::string& name, const double* s) {
+    const auto effective = FromSums(s), latent = FromSums(s + 3);
+    out.push_back({name, effective.mean, effective.variance, latent.mean, latent.variance});
+  };
+  double all[6] = {};
+  for (size_t i = 0; i < names_.size(); ++i) {
+    add(names_[i], sums + 6 * i);
+    for (size_t k = 0; k < 6; ++k) all[k] += sums[6 * i + k];
+  }
+  if (!names_.empty()) add("all", all);
+  return out;
+}
+
+void GradientMeter::Reset() { sums_.zero_(); }
+
+NamedTensors GradientMeter::State() const {
+  NamedTensors state;
+  for (size_t i = 0; i < names_.size(); ++i) {
+    state.push_back({names_[i] + ".gradient_sums", sums_.select(0, static_cast<int64_t>(i))});
+  }
+  return state;
+}
+
+}  // namespace bsnn::trainer

@@ -1,0 +1,100 @@
+// Bi-Real networks (science.md §1.6 and §7). A block is LIF, binary 3x3 convolution, BN, gate, plus
+// the shortcut of its real-valued input. Where a stage begins with a stride of 2, the shortcut is
+// 2x2 average pooling (rounded up, as the convolution rounds), a float 1x1 convolution and BN.
+//
+// The stem is a float 3x3 convolution with BN and no neuron; the 3x3 max pooling of stride 2 behind
+// it stands only where a side has at least 64 pixels: on smaller pictures the sources leave it out.
+
+#include <ATen/ops/avg_pool2d.h>
+#include <ATen/ops/max_pool2d.h>
+
+#include "worker/trainer/model/layers.h"
+#include "worker/trainer/nn/conv.h"
+#include "worker/trainer/nn/neuron.h"
+
+namespace bsnn::trainer {
+namespace {
+
+constexpr int64_t kPooledStemSide = 64;
+
+struct Stage {
+  int64_t channels;
+  int64_t blocks;
+};
+
+std::vector<Stage> StagesOf(spec::NetworkName name) {
+  if (name == spec::NetworkName::kBirealResnet8) return {{32, 2}, {64, 2}, {128, 2}};
+  return {{64, 4}, {128, 4}, {256, 4}, {512, 4}};
+}
+
+struct Block {
+  HiddenConv conv;
+  std::optional<PlainConv> shortcut;
+  size_t counter = 0;
+  int64_t stride = 1;
+};
+
+class Bireal final : public LayeredNetwork {
+ public:
+  Bireal(const spec::JobSpec& spec, const InputShape& shape) : LayeredNetwork(spec), shape_(shape) {
+    const std::vector<Stage> stages = StagesOf(spec.network.name);
+    stem_ = MakePlainConv("stem", {shape.channels, stages[0].channels, 3});
+    int64_t channels = stages[0].channels;
+    for (size_t s = 0; s < stages.size(); ++s) {
+      for (int64_t b = 0; b < stages[s].blocks; ++b) {
+        const std::string name = "stage" + std::to_string(s + 1) + ".conv" + std::to_string(b + 1);
+        AddBlock(name, channels, stages[s].channels, s > 0 && b == 0 ? 2 : 1);
+        channels = stages[s].channels;
+      }
+    }
+    fc_ = MakeLinear(channels, shape.classes, 1.0 / static_cast<double>(channels));
+  }
+
+  at::Tensor Forward(const at::Tensor& images) override {
+    CheckImages(images, shape_);
+    NormCall stem = Call(std::nullopt);
+    stem.steps = 1;
+    at::Tensor x =
+        NormGateFire(Conv2d(images, stem_.weight, {.stride = 1, .padding = 1}), stem_.norm, stem);
+    if (std::min(shape_.height, shape_.width) >= kPooledStemSide) x = at::max_pool2d(x, 3, 2, 1);
+    if (steps() > 1) x = x.repeat({steps(), 1, 1, 1});
+    for (const Block& block : blocks_) x = Run(block, x);
+    return Classify(fc_, x.mean({2, 3}));
+  }
+
+ private:
+  void AddBlock(const std::string& name, int64_t in, int64_t out, int64_t stride) {
+    Block block{MakeHiddenConv(name, {in, out, 3}), std::nullopt, 0, stride};
+    if (stride != 1 || in != out) block.shortcut = MakePlainConv(name + ".shortcut", {in, out, 1});
+    block.counter = MakeCounter(name, block.conv.gate ? &*block.conv.gate : nullptr);
+    blocks_.push_back(std::move(block));
+  }
+
+  at::Tensor Run(const Block& block, const at::Tensor& x) {
+    NormCall call = Call(block.counter);
+    at::Tensor spikes = Lif(x, {spec_.neuron, steps(), false}, call.spike_count);
+    spikes = GateSpikes(block.conv, spikes, call);
+    call.residual = x;
+    if (block.shortcut) {
+      const at::Tensor pooled = at::avg_pool2d(x, 2, 2, 0, /*ceil_mode=*/true,
+                                               /*count_include_pad=*/false);
+      call.residual =
+          NormGateFire(Conv2d(pooled, block.shortcut->weight, {.stride = 1, .padding = 0}),
+                       block.shortcut->norm, Call(std::nullopt));
+    }
+    return RunHidden(block.conv, spikes, block.stride, call);
+  }
+
+  const InputShape shape_;
+  PlainConv stem_;
+  std::vector<Block> blocks_;
+  Linear fc_;
+};
+
+}  // namespace
+
+std::unique_ptr<Network> MakeBireal(const spec::JobSpec& spec, const InputShape& shape) {
+  return std::make_unique<Bireal>(spec, shape);
+}
+
+}  // namespace bsnn::trainer

@@ -1,0 +1,64 @@
+// convnet (science.md §7): 3x3 float stem to 16, then 3x3 binary to 32 and to 64, each with BN,
+// gate and LIF behind it; 2x2 max pooling on the spikes of the first two; flatten; float
+// classifier.
+
+#include "worker/trainer/model/layers.h"
+#include "worker/trainer/nn/conv.h"
+
+namespace bsnn::trainer {
+namespace {
+
+constexpr double kClassifierDeviation = 0.01;  // as the group's VGG, science.md §1.5
+
+class Convnet final : public LayeredNetwork {
+ public:
+  Convnet(const spec::JobSpec& spec, const InputShape& shape)
+      : LayeredNetwork(spec),
+        shape_(shape),
+        conv1_(MakePlainConv("conv1", {shape.channels, 16, 3})),
+        counter1_(MakeCounter("conv1", nullptr)),
+        conv2_(MakeHiddenConv("conv2", {16, 32, 3})),
+        counter2_(MakeCounter("conv2", GateOf(conv2_))),
+        conv3_(MakeHiddenConv("conv3", {32, 64, 3})),
+        counter3_(MakeCounter("conv3", GateOf(conv3_))),
+        fc_(MakeLinear(64 * (shape.height / 4) * (shape.width / 4), shape.classes,
+                       kClassifierDeviation)) {}
+
+  at::Tensor Forward(const at::Tensor& images) override {
+    CheckImages(images, shape_);
+    NormCall stem = Call(counter1_);
+    stem.neuron = spec_.neuron;
+    stem.same_input = true;
+    const at::Tensor drive = Conv2d(images, conv1_.weight, {.stride = 1, .padding = 1});
+    at::Tensor spikes = MaxPool2(NormGateFire(drive, conv1_.norm, stem));
+    spikes = MaxPool2(Hidden(conv2_, counter2_, spikes));
+    spikes = Hidden(conv3_, counter3_, spikes);
+    return Classify(fc_, spikes.flatten(1));
+  }
+
+ private:
+  static const Gate* GateOf(const HiddenConv& layer) { return layer.gate ? &*layer.gate : nullptr; }
+
+  at::Tensor Hidden(const HiddenConv& layer, size_t counter, const at::Tensor& spikes) {
+    NormCall call = Call(counter);
+    call.neuron = spec_.neuron;
+    return GateSpikes(layer, RunHidden(layer, spikes, 1, call), call);
+  }
+
+  const InputShape shape_;
+  const PlainConv conv1_;
+  const size_t counter1_;
+  const HiddenConv conv2_;
+  const size_t counter2_;
+  const HiddenConv conv3_;
+  const size_t counter3_;
+  const Linear fc_;
+};
+
+}  // namespace
+
+std::unique_ptr<Network> MakeConvnet(const spec::JobSpec& spec, const InputShape& shape) {
+  return std::make_unique<Convnet>(spec, shape);
+}
+
+}  // namespace bsnn::trainer

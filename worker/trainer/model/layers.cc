@@ -1,0 +1,153 @@
+#include "worker/trainer/model/layers.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
+
+#include <cmath>
+
+#include "worker/trainer/nn/binarize.h"
+#include "worker/trainer/nn/conv.h"
+
+namespace bsnn::trainer {
+
+LayeredNetwork::LayeredNetwork(const spec::JobSpec& spec) : Network(spec) {}
+
+at::Tensor LayeredNetwork::AddParameter(const std::string& name, at::Tensor value, bool decay) {
+  value.requires_grad_(true);
+  parameters_.push_back({name, value, decay});
+  return value;
+}
+
+at::Tensor LayeredNetwork::AddBuffer(const std::string& name, at::Tensor value) {
+  buffers_.push_back({name, value});
+  return value;
+}
+
+at::Tensor LayeredNetwork::Normal(at::IntArrayRef sizes, double deviation) {
+  at::Tensor out = at::zeros(sizes, at::kFloat);
+  Random random(static_cast<uint64_t>(spec_.training.seed), next_stream_++);
+  random.FillNormal({out.mutable_data_ptr<float>(), static_cast<size_t>(out.numel())}, deviation);
+  return out;
+}
+
+BatchNorm LayeredNetwork::MakeNorm(const std::string& name, int64_t channels) {
+  return {AddParameter(name + ".bn.weight", at::ones({channels}, at::kFloat), false),
+          AddParameter(name + ".bn.bias", at::zeros({channels}, at::kFloat), false),
+          AddBuffer(name + ".bn.running_mean", at::zeros({channels}, at::kFloat)),
+          AddBuffer(name + ".bn.running_var", at::ones({channels}, at::kFloat))};
+}
+
+std::optional<Gate> LayeredNetwork::MakeGate(const std::string& name, int64_t channels) {
+  if (spec_.network.kind != spec::NetworkKind::kBsnnAgmm) return std::nullopt;
+  Gate gate{spec_.agmm, {}, {}};
+  std::vector<int64_t> sizes = {steps()};
+  if (spec_.agmm.alpha_mode == spec::AlphaMode::kLearnTc) sizes.push_back(channels);
+  const at::Tensor alpha = at::full(sizes, spec_.agmm.alpha_init, at::kFloat);
+  const std::string alpha_name = name + ".gate.alpha";
+  gate.alpha = spec_.agmm.alpha_mode == spec::AlphaMode::kFixed
+                   ? AddBuffer(alpha_name, alpha)
+                   : AddParameter(alpha_name, alpha, false);
+  if (spec_.agmm.reduce == spec::AgmmReduce::kStep) {
+    gate.running_energy =
+        AddBuffer(name + ".gate.running_energy", at::zeros({steps()}, at::kFloat));
+  }
+  return gate;
+}
+
+namespace {
+
+/// science.md §1.5: N(0, 2 / (k k C_out)).
+double ConvDeviation(const ConvSize& size) {
+  return std::sqrt(2.0 / static_cast<double>(size.kernel * size.kernel * size.out));
+}
+
+}  // namespace
+
+PlainConv LayeredNetwork::MakePlainConv(const std::string& name, const ConvSize& size) {
+  const at::Tensor weight = AddParameter(
+      name + ".weight", Normal({size.out, size.in, size.kernel, size.kernel}, ConvDeviation(size)),
+      true);
+  return {weight, MakeNorm(name, size.out)};
+}
+
+HiddenConv LayeredNetwork::MakeHiddenConv(const std::string& name, const ConvSize& size) {
+  const at::Tensor weight = AddParameter(
+      name + ".weight", Normal({size.out, size.in, size.kernel, size.kernel}, ConvDeviation(size)),
+      true);
+  const bool binary = spec_.network.kind != spec::NetworkKind::kSnn;
+  weight_layers_.push_back(
+      {name, weight, binary ? std::optional(spec_.binarization.method) : std::nullopt});
+  effective_.emplace_back();
+  HiddenConv layer{weight_layers_.size() - 1, MakeNorm(name, size.out), std::nullopt};
+  const bool before = spec_.agmm.place == spec::GatePlace::kOnSpikes;
+  layer.gate = MakeGate(name, before ? size.in : size.out);
+  return layer;
+}
+
+Linear LayeredNetwork::MakeLinear(int64_t features, int64_t classes, double deviation) {
+  const at::Tensor weight = AddParameter("fc.weight", Normal({classes, features}, deviation), true);
+  return {weight, AddParameter("fc.bias", at::zeros({classes}, at::kFloat), false)};
+}
+
+size_t LayeredNetwork::MakeCounter(const std::string& layer, const Gate* gate) {
+  ActivityCounter counter{layer, at::zeros({2, steps()}, at::kLong), at::zeros({2}, at::kDouble),
+                          gate != nullptr ? gate->alpha : at::Tensor()};
+  activity_.push_back(std::move(counter));
+  return activity_.size() - 1;
+}
+
+NormCall LayeredNetwork::Call(std::optional<size_t> counter) const {
+  NormCall call;
+  call.steps = steps();
+  call.training = training_;
+  if (counter && count_activity_) {
+    call.spike_count = activity_[*counter].spikes;
+    call.gate_sum = activity_[*counter].gate;
+  }
+  return call;
+}
+
+at::Tensor LayeredNetwork::EffectiveWeight(size_t index) {
+  const WeightLayer& layer = weight_layers_[index];
+  if (!layer.binarization) return effective_[index] = layer.latent;
+  at::Tensor weight = Binarize(layer.latent, *layer.binarization, sharpness_);
+  if (keep_gradients_ && weight.requires_grad()) {
+    weight.retain_grad();
+    effective_[index] = weight;
+  }
+  return weight;
+}
+
+at::Tensor LayeredNetwork::RunHidden(const HiddenConv& layer, const at::Tensor& spikes,
+                                     int64_t stride, NormCall call) {
+  at::Tensor x = Conv2d(spikes, EffectiveWeight(layer.index), {.stride = stride, .padding = 1});
+  if (layer.gate && layer.gate->spec.place == spec::GatePlace::kBeforeBn) {
+    x = Agmm(x, *layer.gate, {call.steps, call.training, call.gate_sum});
+  }
+  if (layer.gate && layer.gate->spec.place == spec::GatePlace::kAfterBn) call.gate = &*layer.gate;
+  return NormGateFire(x, layer.norm, call);
+}
+
+at::Tensor LayeredNetwork::GateSpikes(const HiddenConv& layer, const at::Tensor& spikes,
+                                      const NormCall& call) {
+  if (!layer.gate || layer.gate->spec.place != spec::GatePlace::kOnSpikes) return spikes;
+  return Agmm(spikes, *layer.gate, {call.steps, call.training, call.gate_sum});
+}
+
+at::Tensor LayeredNetwork::Classify(const Linear& head, const at::Tensor& features) const {
+  return at::linear(features, head.weight, head.bias)
+      .view({steps(), features.size(0) / steps(), head.weight.size(0)});
+}
+
+void LayeredNetwork::CheckImages(const at::Tensor& images, const InputShape& shape) const {
+  TORCH_CHECK(images.dim() == 4 && images.scalar_type() == at::kFloat &&
+                  images.size(1) == shape.channels && images.size(2) == shape.height &&
+                  images.size(3) == shape.width,
+              "Forward: images are ", images.sizes(), " ", images.scalar_type(), "; allowed: [N, ",
+              shape.channels, ", ", shape.height, ", ", shape.width, "] float32");
+}
+
+}  // namespace bsnn::trainer

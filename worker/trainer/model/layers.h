@@ -1,0 +1,83 @@
+/// Pieces that the networks are put together from. Private to model/.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "worker/trainer/model/network.h"
+#include "worker/trainer/nn/agmm.h"
+#include "worker/trainer/nn/batch_norm.h"
+#include "worker/trainer/nn/random.h"
+
+namespace bsnn::trainer {
+
+struct ConvSize {
+  int64_t in = 1;
+  int64_t out = 1;
+  int64_t kernel = 3;
+};
+
+/// A full-precision convolution and its normalisation: stem or shortcut.
+struct PlainConv {
+  at::Tensor weight;  ///< [O, I, k, k]
+  BatchNorm norm;
+};
+
+/// A hidden convolution (binary, or full-precision in an snn) with normalisation and gate.
+struct HiddenConv {
+  size_t index = 0;  ///< in weight_layers()
+  BatchNorm norm;
+  std::optional<Gate> gate;
+};
+
+struct Linear {
+  at::Tensor weight;  ///< [K, F]
+  at::Tensor bias;    ///< [K]
+};
+
+/// A network with the means to make its layers and to run the parts that all networks share.
+class LayeredNetwork : public Network {
+ protected:
+  explicit LayeredNetwork(const spec::JobSpec& spec);
+
+  PlainConv MakePlainConv(const std::string& name, const ConvSize& size);
+  HiddenConv MakeHiddenConv(const std::string& name, const ConvSize& size);
+  /// Weights from N(0, deviation^2), bias 0.
+  Linear MakeLinear(int64_t features, int64_t classes, double deviation);
+  /// Registers `layer` in Activity(). Returns its index.
+  size_t MakeCounter(const std::string& layer, const Gate* gate);
+
+  /// A call for this mode, with `counter`'s places to count into where activity is counted.
+  NormCall Call(std::optional<size_t> counter) const;
+
+  /// The convolution with the effective weight, up to and including normalisation, gate (unless it
+  /// stands on the spikes), and what `call` asks for behind them.
+  at::Tensor RunHidden(const HiddenConv& layer, const at::Tensor& spikes, int64_t stride,
+                       NormCall call);
+  /// The gate where it stands on spikes; else `spikes` as they are.
+  at::Tensor GateSpikes(const HiddenConv& layer, const at::Tensor& spikes, const NormCall& call);
+
+  /// features [T*N, F] to logits [T, N, K].
+  at::Tensor Classify(const Linear& head, const at::Tensor& features) const;
+
+  void CheckImages(const at::Tensor& images, const InputShape& shape) const;
+
+  int64_t steps() const { return spec_.network.time_steps; }
+
+ private:
+  at::Tensor AddParameter(const std::string& name, at::Tensor value, bool decay);
+  at::Tensor AddBuffer(const std::string& name, at::Tensor value);
+  at::Tensor Normal(at::IntArrayRef sizes, double deviation);
+  BatchNorm MakeNorm(const std::string& name, int64_t channels);
+  std::optional<Gate> MakeGate(const std::string& name, int64_t channels);
+  at::Tensor EffectiveWeight(size_t index);
+
+  uint64_t next_stream_ = 0;  ///< of the generator: one for each random tensor
+};
+
+/// Each network as Network::Make makes it; `shape` is checked.
+std::unique_ptr<Network> MakeConvnet(const spec::JobSpec& spec, const InputShape& shape);
+std::unique_ptr<Network> MakeBireal(const spec::JobSpec& spec, const InputShape& shape);
+
+}  // namespace bsnn::trainer

@@ -1,0 +1,282 @@
+#include "worker/trainer/nn/batch_norm.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/batch_norm.h>
+
+#include <cmath>
+
+#include "worker/trainer/nn/function_support.h"
+#include "worker/trainer/nn/kernels/affine.h"
+#include "worker/trainer/nn/kernels/norm_gate.h"
+#include "worker/trainer/nn/lif_pass.h"
+
+namespace bsnn::trainer {
+namespace {
+
+using kernels::NormGateSaved;
+
+std::vector<double> ToDoubles(const at::Tensor& tensor) {
+  const at::Tensor contiguous = tensor.detach().contiguous();
+  const float* const data = contiguous.const_data_ptr<float>();
+  return {data, data + contiguous.numel()};
+}
+
+std::vector<float> ToFloats(const std::vector<double>& values) {
+  return {values.begin(), values.end()};
+}
+
+at::Tensor ToTensor(const std::vector<double>& values, const at::Tensor& like) {
+  at::Tensor out = at::empty(like.sizes(), like.options());
+  std::copy(values.begin(), values.end(), out.mutable_data_ptr<float>());
+  return out;
+}
+
+/// Moves a running statistic by `momentum` towards `batch`.
+void MoveTowards(const at::Tensor& running, const double* batch, double momentum) {
+  float* const out = running.mutable_data_ptr<float>();
+  for (int64_t c = 0; c < running.numel(); ++c) {
+    out[c] = static_cast<float>((1 - momentum) * static_cast<double>(out[c]) + momentum * batch[c]);
+  }
+}
+
+/// What the backward pass needs besides tensors.
+struct Saved {
+  NormGateSaved norm;
+  bool energy_is_fixed = false;
+  LifOptions lif;
+  bool fires = false;
+  bool has_residual = false;
+};
+
+/// Fills saved.norm from the data and the parameters; moves the running statistics in training.
+void TakeStatistics(const at::Tensor& x, const BatchNorm& norm, const NormCall& call,
+                    NormGateSaved& saved) {
+  const kernels::Pictures shape{saved.shape.pixels, saved.shape.channels};
+  const int64_t pictures = x.size(0), entries = pictures * shape.channels;
+  std::vector<double> variance(shape.channels), square(entries);
+  saved.weight = ToDoubles(norm.weight);
+  saved.bias = ToDoubles(norm.bias);
+  saved.batch_statistics = call.training;
+  if (call.training || call.gate != nullptr) {
+    saved.sum.resize(entries);
+    ForPictures(pictures, shape.pixels * shape.channels, [&](int64_t first, int64_t last) {
+      kernels::PictureMoments(shape, x.const_data_ptr<float>(), saved.sum.data(), square.data(),
+                              first, last);
+    });
+  }
+  if (call.training) {
+    saved.mean.resize(shape.channels);
+    kernels::CombineMoments(saved.shape, saved.sum.data(), square.data(), saved.mean.data(),
+                            variance.data());
+    MoveTowards(norm.running_mean, saved.mean.data(), kNormMomentum);
+    const int64_t count = pictures * shape.pixels * (call.same_input ? call.steps : 1);
+    std::vector<double> unbiased = variance;
+    for (double& v : unbiased) {
+      v *= static_cast<double>(count) / static_cast<double>(std::max<int64_t>(1, count - 1));
+    }
+    MoveTowards(norm.running_var, unbiased.data(), kNormMomentum);
+  } else {
+    saved.mean = ToDoubles(norm.running_mean);
+    variance = ToDoubles(norm.running_var);
+  }
+  saved.inverse_std.resize(shape.channels);
+  for (int64_t c = 0; c < shape.channels; ++c) {
+    saved.inverse_std[c] = 1 / std::sqrt(variance[c] + kNormEpsilon);
+  }
+}
+
+struct Coefficients {
+  std::vector<float> scale, shift;  ///< [N, C]
+};
+
+Coefficients MakeCoefficients(const NormCall& call, Saved& saved) {
+  NormGateSaved& norm = saved.norm;
+  const int64_t entries = norm.shape.pictures() * norm.shape.channels;
+  Coefficients out{std::vector<float>(entries), std::vector<float>(entries)};
+  std::vector<double> fixed, energy;
+  if (call.gate != nullptr) {
+    norm.alpha = ToDoubles(call.gate->alpha);
+    saved.energy_is_fixed = call.gate->spec.gradient == spec::GateGradient::kDetach;
+    if (norm.form.reduce == spec::AgmmReduce::kStep) {
+      energy.resize(call.steps);
+      if (!call.training) {
+        fixed = ToDoubles(call.gate->running_energy);
+        saved.energy_is_fixed = true;
+      }
+    }
+  }
+  kernels::NormGateForward(norm, fixed.empty() ? nullptr : fixed.data(),
+                           energy.empty() ? nullptr : energy.data(), out.scale.data(),
+                           out.shift.data());
+  if (!energy.empty() && call.training) {
+    MoveTowards(call.gate->running_energy, energy.data(), kEnergyMomentum);
+  }
+  if (call.gate_sum.defined() && call.gate != nullptr) {
+    double* const sum = call.gate_sum.mutable_data_ptr<double>();
+    for (const double g : norm.gate) sum[0] += g;
+    sum[1] += static_cast<double>(norm.gate.size());
+  }
+  return out;
+}
+
+Saved MakeSaved(const at::Tensor& x, const NormCall& call) {
+  const int64_t steps = call.same_input ? 1 : call.steps;
+  Saved saved;
+  saved.norm.shape = {steps, x.size(0) / steps, x.size(2) * x.size(3), x.size(1)};
+  if (call.gate != nullptr) {
+    saved.norm.form = {.present = true,
+                       .reduce = call.gate->spec.reduce,
+                       .detach = call.gate->spec.gradient == spec::GateGradient::kDetach,
+                       .alpha_per_channel = call.gate->alpha.dim() == 2};
+  }
+  saved.fires = call.neuron.has_value();
+  if (saved.fires) saved.lif = {*call.neuron, call.steps, call.same_input};
+  saved.has_residual = call.residual.defined();
+  return saved;
+}
+
+at::Tensor Map(const at::Tensor& x, const Saved& saved, const Coefficients& map,
+               const at::Tensor& residual) {
+  at::Tensor y = EmptyChannelsLast(x.sizes(), x);
+  const at::Tensor added = residual.defined() ? ChannelsLast(residual) : residual;
+  const kernels::Pictures shape{saved.norm.shape.pixels, saved.norm.shape.channels};
+  const kernels::AffineForward args{
+      .shape = shape,
+      .x = x.const_data_ptr<float>(),
+      .scale = map.scale.data(),
+      .shift = map.shift.data(),
+      .residual = added.defined() ? added.const_data_ptr<float>() : nullptr,
+      .y = y.mutable_data_ptr<float>()};
+  ForPictures(x.size(0), shape.pixels * shape.channels,
+              [&](int64_t first, int64_t last) { kernels::RunAffineForward(args, first, last); });
+  return y;
+}
+
+/// The gradient at the normalisation's output, and its sums per picture and channel.
+at::Tensor Delta(const at::Tensor& grad_output, const at::Tensor& x, const at::Tensor& potential,
+                 const Saved& saved, const std::vector<float>& center, double* sum, double* sum_x) {
+  const at::Tensor grad = ChannelsLast(grad_output);
+  const kernels::NormGateShape& shape = saved.norm.shape;
+  if (!saved.fires) {
+    const kernels::DeltaSums args{{shape.pixels, shape.channels},
+                                  grad.const_data_ptr<float>(),
+                                  x.const_data_ptr<float>(),
+                                  center.data(),
+                                  sum,
+                                  sum_x};
+    ForPictures(x.size(0), shape.pixels * shape.channels,
+                [&](int64_t first, int64_t last) { kernels::RunDeltaSums(args, first, last); });
+    return grad;
+  }
+  return RunLifBackwardPass(grad, potential, saved.lif, {x, center.data(), sum, sum_x});
+}
+
+class NormGateFireFunction : public torch::autograd::Function<NormGateFireFunction> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& input,
+                            const at::Tensor& weight, const at::Tensor& bias,
+                            const at::Tensor& alpha, const at::Tensor& residual,
+                            const BatchNorm& norm, const NormCall& call, bool keep) {
+    const at::Tensor x = ChannelsLast(input);
+    Saved saved = MakeSaved(x, call);
+    TakeStatistics(x, norm, call, saved.norm);
+    const Coefficients map = MakeCoefficients(call, saved);
+    LifResult fired;
+    at::Tensor out;
+    if (saved.fires) {
+      fired =
+          RunLifPass(x, saved.lif, {map.scale.data(), map.shift.data()}, keep, call.spike_count);
+      out = fired.spikes;
+    } else {
+      out = Map(x, saved, map, residual);
+    }
+    if (keep) {
+      ctx->save_for_backward({x, weight, bias, alpha, fired.potential});
+      Keep(ctx, std::move(saved));
+    }
+    return out;
+  }
+
+  static TensorList backward(torch::autograd::AutogradContext* ctx, TensorList grads) {
+    const TensorList tensors = ctx->get_saved_variables();
+    const Saved& saved = KeptBy<Saved>(ctx);
+    const at::Tensor& x = tensors[0];
+    const kernels::NormGateShape& shape = saved.norm.shape;
+    const std::vector<float> center = ToFloats(saved.norm.mean);
+    std::vector<double> sum(shape.pictures() * shape.channels), sum_x(sum.size());
+    const at::Tensor delta =
+        Delta(grads[0], x, tensors[4], saved, center, sum.data(), sum_x.data());
+    const kernels::NormGateGradients g =
+        kernels::NormGateBackward(saved.norm, saved.energy_is_fixed, sum.data(), sum_x.data());
+    at::Tensor grad_x = saved.fires ? delta : EmptyChannelsLast(x.sizes(), x);
+    const kernels::AffineBackward args{.shape = {shape.pixels, shape.channels},
+                                       .grad = delta.const_data_ptr<float>(),
+                                       .x = x.const_data_ptr<float>(),
+                                       .scale = g.scale.data(),
+                                       .shift = g.shift.data(),
+                                       .slope = g.slope.data(),
+                                       .center = center.data(),
+                                       .grad_x = grad_x.mutable_data_ptr<float>()};
+    ForPictures(x.size(0), shape.pixels * shape.channels, [&](int64_t first, int64_t last) {
+      kernels::RunAffineBackward(args, first, last);
+    });
+    return {grad_x,
+            ToTensor(g.weight, tensors[1]),
+            ToTensor(g.bias, tensors[2]),
+            saved.norm.form.present ? ToTensor(g.alpha, tensors[3]) : at::Tensor(),
+            saved.has_residual ? grads[0] : at::Tensor(),
+            at::Tensor(),
+            at::Tensor(),
+            at::Tensor()};
+  }
+};
+
+bool CanFuse(const at::Tensor& x, const NormCall& call) {
+  if (!x.is_cpu()) return false;
+  if (call.gate == nullptr) return true;
+  return call.gate->spec.input == spec::GateInput::kSigned &&
+         call.gate->spec.reduce != spec::AgmmReduce::kSpatial;
+}
+
+void Check(const at::Tensor& x, const BatchNorm& norm, const NormCall& call) {
+  CheckActivations("NormGateFire", x);
+  TORCH_CHECK(x.size(1) == norm.weight.size(0), "NormGateFire: x has ", x.size(1),
+              " channels; allowed: ", norm.weight.size(0));
+  TORCH_CHECK(call.steps >= 1 && (call.same_input || x.size(0) % call.steps == 0),
+              "NormGateFire: first size is ", x.size(0),
+              "; allowed: a multiple of T = ", call.steps);
+  TORCH_CHECK(!call.same_input || (call.neuron && call.gate == nullptr),
+              "NormGateFire: same_input needs a neuron and no gate");
+  TORCH_CHECK(!call.residual.defined() || (!call.neuron && call.residual.sizes() == x.sizes()),
+              "NormGateFire: a residual needs no neuron and x's shape");
+  TORCH_CHECK(call.gate == nullptr || call.gate->alpha.size(0) == call.steps,
+              "NormGateFire: alpha's first size; allowed: T = ", call.steps);
+}
+
+}  // namespace
+
+at::Tensor NormGateFire(const at::Tensor& x, const BatchNorm& norm, const NormCall& call) {
+  Check(x, norm, call);
+  if (!CanFuse(x, call)) return NormGateFirePlain(x, norm, call);
+  const at::Tensor alpha = call.gate != nullptr ? call.gate->alpha : at::Tensor();
+  const bool keep = at::GradMode::is_enabled() &&
+                    (x.requires_grad() || norm.weight.requires_grad() ||
+                     norm.bias.requires_grad() || (alpha.defined() && alpha.requires_grad()) ||
+                     (call.residual.defined() && call.residual.requires_grad()));
+  return NormGateFireFunction::apply(x, norm.weight, norm.bias, alpha, call.residual, norm, call,
+                                     keep);
+}
+
+at::Tensor NormGateFirePlain(const at::Tensor& x, const BatchNorm& norm, const NormCall& call) {
+  Check(x, norm, call);
+  const at::Tensor input = call.same_input ? x.repeat({call.steps, 1, 1, 1}) : x;
+  at::Tensor y = at::batch_norm(input, norm.weight, norm.bias, norm.running_mean, norm.running_var,
+                                call.training, kNormMomentum, kNormEpsilon,
+                                /*cudnn_enabled=*/true);
+  if (call.gate != nullptr) y = Agmm(y, *call.gate, {call.steps, call.training, call.gate_sum});
+  if (call.residual.defined()) y = y + call.residual;
+  if (call.neuron) y = Lif(y, {*call.neuron, call.steps, false}, call.spike_count);
+  return y;
+}
+
+}  // namespace bsnn::trainer

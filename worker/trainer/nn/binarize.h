@@ -1,0 +1,25 @@
+/// Binary weights from latent ones.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "spec/job_spec.h"
+
+namespace bsnn::trainer {
+
+/// The effective weight scale_o sign(.) of each output channel o, with sign(0) = +1:
+///   sign          sign(w)
+///   mean_abs      mean_o|w| sign(w)
+///   standardized  2^round(log2 mean_o|z|) sign(z), z = (w - mean_o) / std_o (sample deviation)
+///
+/// latent     [O, I, k, k] float32, any device.
+/// sharpness  > 0, dimensionless: t of the standardised backward rule; unused by the others.
+/// Returns the same shape; exactly -scale_o or +scale_o.
+/// Gradient: scales carry none. sign, mean_abs: straight through where |w| <= 1. standardized:
+/// sign'(z) = k t (1 - tanh^2(t z)), k = max(1/t, 1), through z's mean and deviation too.
+/// Throws c10::Error if the shape or dtype is another.
+/// Source: Rastegari et al., XNOR-Net, ECCV 2016 (mean_abs); Qin et al., IR-Net, CVPR 2020, and
+/// Q-SNN (standardized); science.md §1.2. sign(0) = +1 is BSO's, theirs gives 0.
+at::Tensor Binarize(const at::Tensor& latent, spec::Binarization method, double sharpness);
+
+}  // namespace bsnn::trainer

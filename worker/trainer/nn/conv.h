@@ -1,0 +1,24 @@
+/// The one door to convolutions, so that products on matrix units can take ATen's place.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace bsnn::trainer {
+
+struct ConvOptions {
+  int64_t stride = 1;
+  int64_t padding = 1;
+};
+
+/// Cross-correlation of x [N, I, H, W] with weight [O, I, k, k], zero padding, no bias; float32,
+/// one device, any memory format. Returns [N, O, H', W'] in channels-last memory.
+/// Differentiable in both. Throws c10::Error if the shapes do not fit.
+/// Source: torch.nn.functional.conv2d.
+at::Tensor Conv2d(const at::Tensor& x, const at::Tensor& weight, const ConvOptions& options);
+
+/// 2x2 max pooling with stride 2; an odd last row or column is not seen. x [N, C, H, W] float32
+/// with H, W >= 2, any device. Returns [N, C, H/2, W/2], channels-last. On spikes it is the logical
+/// or. The gradient goes to the first of the largest in row-major order, as in torch.
+at::Tensor MaxPool2(const at::Tensor& x);
+
+}  // namespace bsnn::trainer

@@ -1,0 +1,129 @@
+#include "worker/trainer/nn/kernels/affine.h"
+
+#include <vector>
+
+#include "worker/trainer/nn/kernels/clones.h"
+#include "worker/trainer/nn/kernels/tile.h"
+
+namespace bsnn::trainer::kernels {
+namespace {
+
+BSNN_INLINE void AddTile(const float* __restrict x, float* __restrict sum, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) sum[i] += x[i];
+}
+
+BSNN_INLINE void AddSquares(const float* __restrict x, const float* __restrict mean,
+                            float* __restrict sum, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) sum[i] += (x[i] - mean[i]) * (x[i] - mean[i]);
+}
+
+BSNN_INLINE void AddProducts(const float* __restrict grad, const float* __restrict x,
+                             const float* __restrict center, float* __restrict sum,
+                             float* __restrict sum_x, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    sum[i] += grad[i];
+    sum_x[i] += grad[i] * (x[i] - center[i]);
+  }
+}
+
+BSNN_INLINE void MapTile(const float* __restrict x, const float* __restrict scale,
+                         const float* __restrict shift, float* __restrict y, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) y[i] = x[i] * scale[i] + shift[i];
+}
+
+BSNN_INLINE void MapTileAdding(const float* __restrict x, const float* __restrict scale,
+                               const float* __restrict shift, const float* __restrict residual,
+                               float* __restrict y, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) y[i] = x[i] * scale[i] + shift[i] + residual[i];
+}
+
+BSNN_INLINE void BackTile(const float* grad, const float* __restrict x,
+                          const float* __restrict scale, const float* __restrict shift,
+                          const float* __restrict slope, const float* __restrict center,
+                          float* grad_x, int64_t count) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < count; ++i) {
+    grad_x[i] = grad[i] * scale[i] + shift[i] + slope[i] * (x[i] - center[i]);
+  }
+}
+
+}  // namespace
+
+BSNN_CLONES void PictureMoments(const Pictures& shape, const float* x, double* sum, double* square,
+                                int64_t first, int64_t last) {
+  const Tiling tiling(shape.pixels, shape.channels);
+  std::vector<float> lanes(tiling.tile), mean(shape.channels), means(tiling.tile);
+  for (int64_t n = first; n < last; ++n) {
+    const float* const picture = x + n * tiling.plane;
+    double* const sums = sum + n * shape.channels;
+    std::fill(lanes.begin(), lanes.end(), 0.0f);
+    for (int64_t begin = 0; begin < tiling.plane; begin += tiling.tile) {
+      AddTile(picture + begin, lanes.data(), std::min(tiling.tile, tiling.plane - begin));
+    }
+    Fold(lanes.data(), tiling, sums);
+    for (int64_t c = 0; c < shape.channels; ++c) {
+      mean[c] = static_cast<float>(sums[c] / static_cast<double>(shape.pixels));
+    }
+    Repeat(mean.data(), tiling, means.data());
+    std::fill(lanes.begin(), lanes.end(), 0.0f);
+    for (int64_t begin = 0; begin < tiling.plane; begin += tiling.tile) {
+      AddSquares(picture + begin, means.data(), lanes.data(),
+                 std::min(tiling.tile, tiling.plane - begin));
+    }
+    Fold(lanes.data(), tiling, square + n * shape.channels);
+  }
+}
+
+BSNN_CLONES void RunAffineForward(const AffineForward& a, int64_t first, int64_t last) {
+  const Tiling tiling(a.shape.pixels, a.shape.channels);
+  std::vector<float> scale(tiling.tile), shift(tiling.tile);
+  for (int64_t n = first; n < last; ++n) {
+    Repeat(a.scale + n * tiling.channels, tiling, scale.data());
+    Repeat(a.shift + n * tiling.channels, tiling, shift.data());
+    for (int64_t begin = 0; begin < tiling.plane; begin += tiling.tile) {
+      const int64_t at = n * tiling.plane + begin;
+      const int64_t count = std::min(tiling.tile, tiling.plane - begin);
+      if (a.residual != nullptr) {
+        MapTileAdding(a.x + at, scale.data(), shift.data(), a.residual + at, a.y + at, count);
+      } else {
+        MapTile(a.x + at, scale.data(), shift.data(), a.y + at, count);
+      }
+    }
+  }
+}
+
+BSNN_CLONES void RunDeltaSums(const DeltaSums& a, int64_t first, int64_t last) {
+  const Tiling tiling(a.shape.pixels, a.shape.channels);
+  std::vector<float> center(tiling.tile), sum(tiling.tile), sum_x(tiling.tile);
+  Repeat(a.center, tiling, center.data());
+  for (int64_t n = first; n < last; ++n) {
+    std::fill(sum.begin(), sum.end(), 0.0f);
+    std::fill(sum_x.begin(), sum_x.end(), 0.0f);
+    for (int64_t begin = 0; begin < tiling.plane; begin += tiling.tile) {
+      const int64_t at = n * tiling.plane + begin;
+      AddProducts(a.grad + at, a.x + at, center.data(), sum.data(), sum_x.data(),
+                  std::min(tiling.tile, tiling.plane - begin));
+    }
+    Fold(sum.data(), tiling, a.sum_delta + n * tiling.channels);
+    Fold(sum_x.data(), tiling, a.sum_delta_x + n * tiling.channels);
+  }
+}
+
+BSNN_CLONES void RunAffineBackward(const AffineBackward& a, int64_t first, int64_t last) {
+  const Tiling tiling(a.shape.pixels, a.shape.channels);
+  std::vector<float> scale(tiling.tile), shift(tiling.tile), slope(tiling.tile),
+      center(tiling.tile);
+  Repeat(a.slope, tiling, slope.data());
+  Repeat(a.center, tiling, center.data());
+  for (int64_t n = first; n < last; ++n) {
+    Repeat(a.scale + n * tiling.channels, tiling, scale.data());
+    Repeat(a.shift + n * tiling.channels, tiling, shift.data());
+    for (int64_t begin = 0; begin < tiling.plane; begin += tiling.tile) {
+      const int64_t at = n * tiling.plane + begin;
+      BackTile(a.grad + at, a.x + at, scale.data(), shift.data(), slope.data(), center.data(),
+               a.grad_x + at, std::min(tiling.tile, tiling.plane - begin));
+    }
+  }
+}
+
+}  // namespace bsnn::trainer::kernels

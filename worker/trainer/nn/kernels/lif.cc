@@ -1,0 +1,231 @@
+#include "worker/trainer/nn/kernels/lif.h"
+
+#include <cmath>
+#include <vector>
+
+#include "worker/trainer/nn/kernels/clones.h"
+#include "worker/trainer/nn/kernels/tile.h"
+
+namespace bsnn::trainer::kernels {
+namespace {
+
+using spec::Surrogate;
+
+constexpr float kHalfPi = 1.57079632679489662f;
+
+template <Surrogate kSurrogate>
+BSNN_INLINE float Derivative(float d, float w) {
+  if constexpr (kSurrogate == Surrogate::kTriangle) {
+    const float rest = w - std::fabs(d);
+    return (rest > 0.0f ? rest : 0.0f) / (w * w);
+  } else if constexpr (kSurrogate == Surrogate::kRectangle) {
+    return std::fabs(d) < w ? 0.5f / w : 0.0f;
+  } else if constexpr (kSurrogate == Surrogate::kSigmoid) {
+    const float e = ExpOfNegative(-std::fabs(w * d));
+    return w * e / ((1.0f + e) * (1.0f + e));
+  } else {
+    const float z = kHalfPi * w * d;
+    return 0.5f * w / (1.0f + z * z);
+  }
+}
+
+template <bool kHard, bool kAffine, bool kKeep>
+BSNN_INLINE int64_t FireTile(const float* __restrict x, const float* __restrict scale,
+                             const float* __restrict shift, float* __restrict v,
+                             float* __restrict spikes, float* __restrict potential, int64_t count,
+                             float decay, float threshold) {
+  int32_t fired = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const float y = kAffine ? x[i] * scale[i] + shift[i] : x[i];
+    const float u = decay * v[i] + y;
+    const float s = u > threshold ? 1.0f : 0.0f;
+    v[i] = kHard ? (u > threshold ? 0.0f : u) : u - s * threshold;
+    spikes[i] = s;
+    if (kKeep) potential[i] = u;
+    fired += u > threshold ? 1 : 0;
+  }
+  return fired;
+}
+
+template <bool kHard, bool kAffine, bool kKeep>
+BSNN_INLINE void ForwardPictures(const LifForward& a, int64_t first, int64_t last) {
+  const Tiling tiling(a.shape.pixels, a.shape.channels);
+  const int64_t tile = tiling.tile;
+  const int64_t maps = a.same_input ? 1 : a.shape.steps;
+  const float decay = static_cast<float>(a.neuron.decay);
+  const float threshold = static_cast<float>(a.neuron.threshold);
+  std::vector<float> v(tile), scale(kAffine ? maps * tile : 0), shift(kAffine ? maps * tile : 0);
+  std::vector<int64_t> fired(a.shape.steps);
+  for (int64_t b = first; b < last; ++b) {
+    for (int64_t t = 0; kAffine && t < maps; ++t) {
+      const int64_t row = (t * a.shape.batch + b) * a.shape.channels;
+      Repeat(a.scale + row, tiling, scale.data() + t * tile);
+      Repeat(a.shift + row, tiling, shift.data() + t * tile);
+    }
+    std::fill(fired.begin(), fired.end(), 0);
+    for (int64_t begin = 0; begin < tiling.plane; begin += tile) {
+      const int64_t count = std::min(tile, tiling.plane - begin);
+      std::fill(v.begin(), v.end(), 0.0f);
+      for (int64_t t = 0; t < a.shape.steps; ++t) {
+        const int64_t out = (t * a.shape.batch + b) * tiling.plane + begin;
+        const int64_t in = a.same_input ? b * tiling.plane + begin : out;
+        const int64_t map = kAffine && !a.same_input ? t * tile : 0;
+        fired[t] += FireTile<kHard, kAffine, kKeep>(
+            a.x + in, scale.data() + map, shift.data() + map, v.data(), a.spikes + out,
+            kKeep ? a.potential + out : nullptr, count, decay, threshold);
+      }
+    }
+    for (int64_t t = 0; a.spike_count != nullptr && t < a.shape.steps; ++t) {
+      a.spike_count[t * a.shape.batch + b] = fired[t];
+    }
+  }
+}
+
+template <bool kHard>
+BSNN_INLINE void ForwardReset(const LifForward& a, int64_t first, int64_t last) {
+  if (a.scale != nullptr) {
+    if (a.potential != nullptr) return ForwardPictures<kHard, true, true>(a, first, last);
+    return ForwardPictures<kHard, true, false>(a, first, last);
+  }
+  if (a.potential != nullptr) return ForwardPictures<kHard, false, true>(a, first, last);
+  return ForwardPictures<kHard, false, false>(a, first, last);
+}
+
+struct NeuronConstants {
+  float decay, threshold, width;
+};
+
+/// `carry` is dL/dv of this step on entry and of the step before on return.
+template <bool kHard, bool kDetach, Surrogate kSurrogate>
+BSNN_INLINE void BackTile(const float* __restrict grad_spikes, const float* __restrict potential,
+                          float* __restrict carry, float* __restrict grad, int64_t count,
+                          const NeuronConstants& k) {
+  for (int64_t i = 0; i < count; ++i) {
+    const float u = potential[i];
+    const bool fired = u > k.threshold;
+    const float gv = carry[i];
+    const float direct = kHard ? (fired ? 0.0f : gv) : gv;
+    const float through_spike = kDetach ? 0.0f : (kHard ? u : k.threshold) * gv;
+    const float surrogate = Derivative<kSurrogate>(u - k.threshold, k.width);
+    const float dy = direct + (grad_spikes[i] - through_spike) * surrogate;
+    grad[i] = dy;
+    carry[i] = k.decay * dy;
+  }
+}
+
+BSNN_INLINE void AddTile(const float* __restrict from, float* __restrict to, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) to[i] += from[i];
+}
+
+BSNN_INLINE void AddSums(const float* __restrict grad, const float* __restrict x,
+                         const float* __restrict center, float* __restrict sum,
+                         float* __restrict sum_x, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    sum[i] += grad[i];
+    sum_x[i] += grad[i] * (x[i] - center[i]);
+  }
+}
+
+struct BackwardScratch {
+  std::vector<float> carry, step_grad, center, sum, sum_x;
+};
+
+template <bool kHard, bool kDetach, Surrogate kSurrogate>
+BSNN_INLINE void BackwardPicture(const LifBackward& a, const Tiling& tiling, int64_t b,
+                                 BackwardScratch& w) {
+  const int64_t tile = tiling.tile;
+  const NeuronConstants constants{static_cast<float>(a.neuron.decay),
+                                  static_cast<float>(a.neuron.threshold),
+                                  static_cast<float>(a.neuron.surrogate_width)};
+  for (int64_t begin = 0; begin < tiling.plane; begin += tile) {
+    const int64_t count = std::min(tile, tiling.plane - begin);
+    std::fill(w.carry.begin(), w.carry.end(), 0.0f);
+    float* const summed = a.grad + b * tiling.plane + begin;
+    if (a.same_input) std::fill(summed, summed + count, 0.0f);
+    for (int64_t t = a.shape.steps - 1; t >= 0; --t) {
+      const int64_t at = (t * a.shape.batch + b) * tiling.plane + begin;
+      float* const grad = a.same_input ? w.step_grad.data() : a.grad + at;
+      BackTile<kHard, kDetach, kSurrogate>(a.grad_spikes + at, a.potential + at, w.carry.data(),
+                                           grad, count, constants);
+      if (a.same_input) {
+        AddTile(grad, summed, count);
+      } else if (a.center != nullptr) {
+        AddSums(grad, a.x + at, w.center.data(), w.sum.data() + t * tile, w.sum_x.data() + t * tile,
+                count);
+      }
+    }
+    if (a.same_input && a.center != nullptr) {
+      AddSums(summed, a.x + b * tiling.plane + begin, w.center.data(), w.sum.data(), w.sum_x.data(),
+              count);
+    }
+  }
+}
+
+template <bool kHard, bool kDetach, Surrogate kSurrogate>
+BSNN_INLINE void BackwardPictures(const LifBackward& a, int64_t first, int64_t last) {
+  const Tiling tiling(a.shape.pixels, a.shape.channels);
+  const int64_t maps = a.same_input ? 1 : a.shape.steps;
+  const int64_t lanes = a.center != nullptr ? tiling.tile : 0;
+  BackwardScratch w{std::vector<float>(tiling.tile),
+                    std::vector<float>(a.same_input ? tiling.tile : 0), std::vector<float>(lanes),
+                    std::vector<float>(maps * lanes), std::vector<float>(maps * lanes)};
+  if (a.center != nullptr) Repeat(a.center, tiling, w.center.data());
+  for (int64_t b = first; b < last; ++b) {
+    std::fill(w.sum.begin(), w.sum.end(), 0.0f);
+    std::fill(w.sum_x.begin(), w.sum_x.end(), 0.0f);
+    BackwardPicture<kHard, kDetach, kSurrogate>(a, tiling, b, w);
+    for (int64_t t = 0; a.center != nullptr && t < maps; ++t) {
+      const int64_t row = (t * a.shape.batch + b) * tiling.channels;
+      Fold(w.sum.data() + t * lanes, tiling, a.sum_delta + row);
+      Fold(w.sum_x.data() + t * lanes, tiling, a.sum_delta_x + row);
+    }
+  }
+}
+
+template <Surrogate kSurrogate>
+BSNN_INLINE void BackwardReset(const LifBackward& a, int64_t first, int64_t last) {
+  const bool detach = a.neuron.detach_reset;
+  if (a.neuron.reset == spec::Reset::kHard) {
+    if (detach) return BackwardPictures<true, true, kSurrogate>(a, first, last);
+    return BackwardPictures<true, false, kSurrogate>(a, first, last);
+  }
+  if (detach) return BackwardPictures<false, true, kSurrogate>(a, first, last);
+  return BackwardPictures<false, false, kSurrogate>(a, first, last);
+}
+
+}  // namespace
+
+BSNN_CLONES void RunLifForward(const LifForward& args, int64_t first, int64_t last) {
+  if (args.neuron.reset == spec::Reset::kHard) return ForwardReset<true>(args, first, last);
+  return ForwardReset<false>(args, first, last);
+}
+
+BSNN_CLONES void RunLifBackward(const LifBackward& args, int64_t first, int64_t last) {
+  switch (args.neuron.surrogate) {
+    case Surrogate::kTriangle:
+      return BackwardReset<Surrogate::kTriangle>(args, first, last);
+    case Surrogate::kRectangle:
+      return BackwardReset<Surrogate::kRectangle>(args, first, last);
+    case Surrogate::kSigmoid:
+      return BackwardReset<Surrogate::kSigmoid>(args, first, last);
+    case Surrogate::kArctangent:
+      return BackwardReset<Surrogate::kArctangent>(args, first, last);
+  }
+}
+
+float SurrogateDerivative(const spec::NeuronSpec& neuron, float distance) {
+  const float width = static_cast<float>(neuron.surrogate_width);
+  switch (neuron.surrogate) {
+    case Surrogate::kTriangle:
+      return Derivative<Surrogate::kTriangle>(distance, width);
+    case Surrogate::kRectangle:
+      return Derivative<Surrogate::kRectangle>(distance, width);
+    case Surrogate::kSigmoid:
+      return Derivative<Surrogate::kSigmoid>(distance, width);
+    case Surrogate::kArctangent:
+      return Derivative<Surrogate::kArctangent>(distance, width);
+  }
+  return 0;
+}
+
+}  // namespace bsnn::trainer::kernels

@@ -1,0 +1,63 @@
+/// Leaky integrate-and-fire over all time steps in one pass, forward and backward, with an affine
+/// map of the input in front of it. Torch-free: the CPU truth.
+///
+/// Activations are [T*B, P, C] float32, contiguous: time outermost, then picture, pixel, channel
+/// (a [T*B, C, H, W] tensor in channels-last memory, P = H*W). Functions work on the pictures
+/// [first, last) of B, so that callers can share the batch between threads; a picture's result does
+/// not depend on the share. Thread-safe for disjoint shares.
+#pragma once
+
+#include <cstdint>
+
+#include "spec/job_spec.h"
+
+namespace bsnn::trainer::kernels {
+
+struct Activations {
+  int64_t steps = 1;     ///< T
+  int64_t batch = 1;     ///< B
+  int64_t pixels = 1;    ///< P
+  int64_t channels = 1;  ///< C
+};
+
+/// u[t] = decay v[t-1] + y[t];  s[t] = 1 if u[t] > threshold else 0;
+/// hard reset: v[t] = (1 - s[t]) u[t]; soft: v[t] = u[t] - s[t] threshold;  v[-1] = 0;
+/// y = scale[n, c] x + shift[n, c], n = t B + b, or y = x where scale is null.
+struct LifForward {
+  Activations shape;
+  spec::NeuronSpec neuron;
+  bool same_input = false;  ///< x, scale and shift are [B, ...]: one input for each time step
+  const float* x = nullptr;
+  const float* scale = nullptr;    ///< [T*B, C] or null
+  const float* shift = nullptr;    ///< [T*B, C] or null
+  float* spikes = nullptr;         ///< [T*B, P, C], 0 or 1
+  float* potential = nullptr;      ///< u, [T*B, P, C]; null: not wanted
+  int64_t* spike_count = nullptr;  ///< [T*B]; null: not wanted
+};
+void RunLifForward(const LifForward& args, int64_t first, int64_t last);
+
+/// dL/dy from dL/ds, with ds/du replaced by the surrogate; where asked, also its sums
+/// sum_delta[n, c] = sum_p dy and sum_delta_x[n, c] = sum_p dy (x - center[c]).
+/// With same_input, dy is [B, P, C] and both sums [B, C]: the sums over time.
+struct LifBackward {
+  Activations shape;
+  spec::NeuronSpec neuron;
+  bool same_input = false;
+  const float* grad_spikes = nullptr;  ///< [T*B, P, C]
+  const float* potential = nullptr;    ///< u of the forward pass
+  float* grad = nullptr;               ///< dL/dy
+  const float* x = nullptr;            ///< with `center`: null where no sums are wanted
+  const float* center = nullptr;       ///< [C]
+  double* sum_delta = nullptr;
+  double* sum_delta_x = nullptr;
+};
+void RunLifBackward(const LifBackward& args, int64_t first, int64_t last);
+
+/// The surrogates ds/du at distance d = u - threshold; all have area 1. w is surrogate_width.
+///   triangle    max(0, w - |d|) / w^2             (science.md §1.1)
+///   rectangle   1/(2w) where |d| < w, else 0      (Wu et al. 2018, eq. 25)
+///   sigmoid     w S(wd) (1 - S(wd))               (SpikingJelly's Sigmoid, alpha = w)
+///   arctangent  (w/2) / (1 + (pi/2 w d)^2)        (SpikingJelly's ATan, alpha = w)
+float SurrogateDerivative(const spec::NeuronSpec& neuron, float distance);
+
+}  // namespace bsnn::trainer::kernels

@@ -1,0 +1,22 @@
+/// 2x2 max pooling, stride 2, over channels-last memory. Torch-free: the CPU truth.
+#pragma once
+
+#include <cstdint>
+
+namespace bsnn::trainer::kernels {
+
+/// x is [N, H, W, C], y is [N, H/2, W/2, C] (rounded down: an odd last row or column is not seen).
+struct PoolShape {
+  int64_t height = 0;
+  int64_t width = 0;
+  int64_t channels = 0;
+};
+
+/// On the pictures [first, last).
+void RunMaxPool(const PoolShape& shape, const float* x, float* y, int64_t first, int64_t last);
+
+/// The gradient goes to the first of the largest, in row-major order (as in ATen); else 0.
+void RunMaxPoolBackward(const PoolShape& shape, const float* x, const float* grad_y, float* grad_x,
+                        int64_t first, int64_t last);
+
+}  // namespace bsnn::trainer::kernels
