@@ -20,7 +20,8 @@ inline constexpr uint64_t kSafetensorsHeaderBytesMax =
     100'000'000;  ///< as the format's reference reader
 inline constexpr uint64_t kCheckpointFileBytesMax = uint64_t{64} << 30;
 inline constexpr int kCheckpointFilesMax = 16;
-inline constexpr uint64_t kEventLineBytesMax = 64 << 10;  ///< one JSON line of a trainer
+inline constexpr int64_t kStoreBacklogBytesMax = int64_t{64} << 20;  ///< waiting to be written
+inline constexpr uint64_t kEventLineBytesMax = 64 << 10;             ///< one JSON line of a trainer
 
 // Texts.
 inline constexpr int kDisplayNameBytesMax = 128;
@@ -36,6 +37,11 @@ inline constexpr int kAttemptsShownMax = 20;
 inline constexpr int kSeriesPerJobMax = 2'000;       ///< metric series of one job in the store
 inline constexpr int kJobSeriesExposedMax = 10'000;  ///< job-level series on /metrics
 inline constexpr int kLogLinesPerJobMax = 100'000;   ///< older ones are dropped, and counted
+inline constexpr int64_t kMetricPointsPerJobMax =
+    5'000'000;                                       ///< later ones are dropped, and counted
+inline constexpr int kCheckpointsPerJobMax = 1'000;  ///< pinned ones included
+inline constexpr int kCheckpointsInOrderMax = 5;     ///< offered to an attempt that resumes
+inline constexpr int kRetiredIdsMax = 1'000'000;     ///< ids of deleted jobs that are remembered
 inline constexpr int kPageSizeDefault = 50;
 inline constexpr int kPageSizeMax = 1000;
 inline constexpr int kMetricPageSizeDefault = 1000;

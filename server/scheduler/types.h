@@ -1,0 +1,194 @@
+/// Values that go in and out of the scheduler.
+#pragma once
+
+#include <absl/time/time.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "server/store/job_store.h"
+#include "server/store/records.h"
+
+namespace bsnn::scheduler {
+
+/// Now, by both clocks: `wall` goes into records, `steady` drives every deadline.
+struct Instant {
+  absl::Time wall;
+  absl::Duration steady;
+};
+
+/// A value that may be sent once the store says that `ticket` is durable (JobStore::WhenDurable).
+template <class T>
+struct Committed {
+  T value;
+  store::Ticket ticket = 0;
+};
+struct Nothing {};
+
+struct Options {
+  absl::Duration lease = absl::Seconds(15);                 ///< a worker silent for longer is lost
+  absl::Duration next_call = absl::Seconds(1);              ///< a worker's calls, when quiet
+  absl::Duration next_call_busy = absl::Milliseconds(200);  ///< while something changes
+  absl::Duration start_limit = absl::Minutes(30);  ///< longest STARTING: restoring, loading data
+  absl::Duration hang_limit = absl::Minutes(10);   ///< no step for longer, at the least, is a hang
+  double hang_steps = 10;  ///< ... and at least so many times the median time of a step
+  absl::Duration cancel_margin = absl::Seconds(10);  ///< beyond the grace, CANCELLING is ended
+  absl::Duration series_linger = absl::Seconds(90);  ///< an ended job's series stay on /metrics
+  absl::Duration worker_linger = absl::Hours(24);    ///< a lost worker stays listed
+};
+
+// ---- Jobs ----------------------------------------------------------------------------------
+
+/// A job as a caller sees it: a consistent copy.
+struct JobView {
+  store::JobRecord record;
+  std::vector<store::AttemptRecord> attempts;  ///< newest last, at most kAttemptsShownMax
+  std::string state_message;                   ///< one sentence for people
+  int32_t queue_position = 0;                  ///< 1 is next; 0 when not queued
+  std::string etag;
+};
+
+struct CreateJobRequest {
+  std::string wanted_id;   ///< "" lets the scheduler choose
+  std::string request_id;  ///< "" for no protection against repeats
+  std::string display_name;
+  std::map<std::string, std::string> labels;
+  spec::JobSpec spec;  ///< validated by the caller
+};
+
+struct ListJobsRequest {
+  int limit = 0;                        ///< 1 to kPageSizeMax
+  int64_t before = 0;                   ///< only jobs created before this sequence; 0 is all
+  std::vector<store::JobState> states;  ///< empty is all
+};
+struct ListJobsPage {
+  std::vector<JobView> jobs;  ///< newest first
+  int64_t next_before = 0;    ///< `before` of the next page; 0 on the last
+};
+
+// ---- Workers -------------------------------------------------------------------------------
+
+/// Worker.State of the proto.
+enum class WorkerState : int32_t { kOnline = 1, kDraining = 2, kLost = 3 };
+
+struct WorkerView {
+  store::WorkerRecord record;
+  WorkerState state = WorkerState::kOnline;
+  int32_t slots_used = 0;
+  std::vector<base::JobId> jobs;  ///< it runs now
+};
+
+struct RegisterWorkerRequest {
+  base::WorkerId id;
+  std::string incarnation;
+  std::vector<store::Slot> slots;
+  std::string version;
+  std::string hostname;
+};
+
+/// AttemptReport.Phase of the proto.
+enum class Phase : int32_t { kPreparing = 1, kTraining = 2, kStopping = 3, kEnded = 4 };
+
+struct AttemptReport {
+  base::JobId job;
+  int32_t epoch = 0;
+  Phase phase = Phase::kPreparing;
+};
+
+struct SynchronizeRequest {
+  base::WorkerId worker;
+  std::string incarnation;
+  std::vector<AttemptReport> attempts;  ///< everything it has
+  bool draining = false;
+};
+
+/// AttemptOrder.Action of the proto.
+enum class Action : int32_t { kRun = 1, kStop = 2, kKill = 3 };
+
+struct AttemptOrder {
+  base::JobId job;
+  int32_t epoch = 0;
+  Action action = Action::kRun;
+  std::shared_ptr<const spec::JobSpec> spec;    ///< with kRun
+  int32_t slot = 0;                             ///< with kRun
+  std::vector<base::CheckpointId> checkpoints;  ///< with kRun: newest first
+  absl::Duration grace;                         ///< with kStop
+};
+
+struct SynchronizeReply {
+  std::vector<AttemptOrder> orders;
+  absl::Duration next_call;
+};
+
+/// Events of one attempt, as a worker publishes them.
+struct EventBatch {
+  base::WorkerId worker;
+  base::JobId job;
+  int32_t epoch = 0;
+  std::vector<spec::Event> events;  ///< 1 to kEventsPerBatchMax
+};
+
+// ---- Checkpoints ---------------------------------------------------------------------------
+
+/// Who uploads: checked against the job's attempts before blobs are taken and at the end.
+struct UploadSource {
+  base::WorkerId worker;
+  base::JobId job;
+  int32_t attempt_epoch = 0;
+};
+
+struct PublishRequest {
+  UploadSource source;
+  int64_t step = 0;
+  int32_t epoch = 0;
+  std::string digest;
+  std::vector<store::CheckpointFile> files;  ///< manifest.json first
+  double accuracy_ratio = 0;
+};
+
+/// A recorded checkpoint, and what retention removed for it: the caller deletes their blobs once
+/// the ticket is durable.
+struct Published {
+  store::CheckpointRecord checkpoint;
+  std::vector<base::CheckpointId> removed;
+};
+
+/// A place in a job's list of checkpoints, which goes down by (step, attempt_epoch).
+struct CheckpointCursor {
+  int64_t step = 0;
+  int32_t attempt_epoch = 0;
+  auto operator<=>(const CheckpointCursor&) const = default;
+};
+
+struct CheckpointsPage {
+  std::vector<store::CheckpointRecord> checkpoints;  ///< newest step first
+  std::optional<CheckpointCursor> next;              ///< `after` of the next page, if there is one
+};
+
+// ---- Observing -----------------------------------------------------------------------------
+
+/// What of a job changed.
+struct JobChange {
+  base::JobId job;
+  bool status = false;   ///< anything in JobView
+  bool metrics = false;  ///< points were appended to its history
+  bool logs = false;     ///< lines were appended to its log
+  bool ended = false;    ///< it reached a final state
+  bool deleted = false;
+};
+
+/// Port: told of every change, by the thread that made it, after the scheduler's lock was
+/// released. Two threads' calls may come in either order: wake readers, and let them read anew.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  /// The changes are in memory; they and their histories are readable from the store once
+  /// `ticket` is durable. Bounded work; may call the scheduler.
+  virtual void OnChanges(store::Ticket ticket, const std::vector<JobChange>& changes) = 0;
+};
+
+}  // namespace bsnn::scheduler
