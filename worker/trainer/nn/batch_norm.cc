@@ -175,8 +175,9 @@ class NormGateFireFunction : public torch::autograd::Function<NormGateFireFuncti
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& input,
                             const at::Tensor& weight, const at::Tensor& bias,
-                            const at::Tensor& alpha, const at::Tensor& residual,
-                            const BatchNorm& norm, const NormCall& call, bool keep) {
+                            const std::optional<at::Tensor>& alpha,
+                            const std::optional<at::Tensor>& residual, const BatchNorm& norm,
+                            const NormCall& call, bool keep) {
     const at::Tensor x = ChannelsLast(input);
     Saved saved = MakeSaved(x, call);
     TakeStatistics(x, norm, call, saved.norm);
@@ -188,10 +189,10 @@ class NormGateFireFunction : public torch::autograd::Function<NormGateFireFuncti
           RunLifPass(x, saved.lif, {map.scale.data(), map.shift.data()}, keep, call.spike_count);
       out = fired.spikes;
     } else {
-      out = Map(x, saved, map, residual);
+      out = Map(x, saved, map, residual.value_or(at::Tensor()));
     }
     if (keep) {
-      ctx->save_for_backward({x, weight, bias, alpha, fired.potential});
+      ctx->save_for_backward({x, weight, bias, alpha.value_or(at::Tensor()), fired.potential});
       Keep(ctx, std::move(saved));
     }
     return out;
@@ -258,13 +259,16 @@ void Check(const at::Tensor& x, const BatchNorm& norm, const NormCall& call) {
 at::Tensor NormGateFire(const at::Tensor& x, const BatchNorm& norm, const NormCall& call) {
   Check(x, norm, call);
   if (!CanFuse(x, call)) return NormGateFirePlain(x, norm, call);
+  const auto given = [](const at::Tensor& tensor) {
+    return tensor.defined() ? std::optional(tensor) : std::nullopt;
+  };
   const at::Tensor alpha = call.gate != nullptr ? call.gate->alpha : at::Tensor();
   const bool keep = at::GradMode::is_enabled() &&
                     (x.requires_grad() || norm.weight.requires_grad() ||
                      norm.bias.requires_grad() || (alpha.defined() && alpha.requires_grad()) ||
                      (call.residual.defined() && call.residual.requires_grad()));
-  return NormGateFireFunction::apply(x, norm.weight, norm.bias, alpha, call.residual, norm, call,
-                                     keep);
+  return NormGateFireFunction::apply(x, norm.weight, norm.bias, given(alpha), given(call.residual),
+                                     norm, call, keep);
 }
 
 at::Tensor NormGateFirePlain(const at::Tensor& x, const BatchNorm& norm, const NormCall& call) {

@@ -76,7 +76,8 @@ namespace {
 class LifFunction : public torch::autograd::Function<LifFunction> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& x,
-                            const LifOptions& options, const at::Tensor& spike_count, bool keep) {
+                            const LifOptions& options, const at::Tensor* spike_counter, bool keep) {
+    const at::Tensor& spike_count = *spike_counter;
     LifResult out;
     if (x.is_cpu()) {
       out = RunLifPass(ChannelsLast(x), options, {}, keep, spike_count);
@@ -167,7 +168,7 @@ at::Tensor Lif(const at::Tensor& x, const LifOptions& options, const at::Tensor&
   TORCH_CHECK(options.steps >= 1 && (options.same_input || x.size(0) % options.steps == 0),
               "Lif: first size is ", x.size(0), "; allowed: a multiple of T = ", options.steps);
   const bool keep = at::GradMode::is_enabled() && x.requires_grad();
-  return LifFunction::apply(x, options, spike_count, keep);
+  return LifFunction::apply(x, options, &spike_count, keep);
 }
 
 }  // namespace bsnn::trainer
