@@ -58,11 +58,7 @@ void GradientMeter::Observe(const std::vector<LayerGradient>& gradients) {
   double* const sums = sums_.mutable_data_ptr<double>();
   for (size_t i = 0; i < gradients.size(); ++i) {
     AddMoments(gradients[i].effective, sums + 6 * i);
-    if (gradients[i].latent.is_same(gradients[i].effective)) {
-      for (size_t k = 0; k < 3; ++k) sums[6 * i + 3 + k] = sums[6 * i + k];
-    } else {
-      AddMoments(gradients[i].latent, sums + 6 * i + 3);
-    }
+    AddMoments(gradients[i].latent, sums + 6 * i + 3);
   }
 }
 

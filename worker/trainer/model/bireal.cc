@@ -64,7 +64,7 @@ class Bireal final : public LayeredNetwork {
 
  private:
   void AddBlock(const std::string& name, int64_t in, int64_t out, int64_t stride) {
-    Block block{MakeHiddenConv(name, {in, out, 3}), std::nullopt, 0, stride};
+    Block block{MakeHiddenConv(name, {in, out, 3}, in), std::nullopt, 0, stride};
     if (stride != 1 || in != out) block.shortcut = MakePlainConv(name + ".shortcut", {in, out, 1});
     block.counter = MakeCounter(name, block.conv.gate ? &*block.conv.gate : nullptr);
     blocks_.push_back(std::move(block));

@@ -17,9 +17,9 @@ class Convnet final : public LayeredNetwork {
         shape_(shape),
         conv1_(MakePlainConv("conv1", {shape.channels, 16, 3})),
         counter1_(MakeCounter("conv1", nullptr)),
-        conv2_(MakeHiddenConv("conv2", {16, 32, 3})),
+        conv2_(MakeHiddenConv("conv2", {16, 32, 3}, 32)),
         counter2_(MakeCounter("conv2", GateOf(conv2_))),
-        conv3_(MakeHiddenConv("conv3", {32, 64, 3})),
+        conv3_(MakeHiddenConv("conv3", {32, 64, 3}, 64)),
         counter3_(MakeCounter("conv3", GateOf(conv3_))),
         fc_(MakeLinear(64 * (shape.height / 4) * (shape.width / 4), shape.classes,
                        kClassifierDeviation)) {}

@@ -73,7 +73,8 @@ PlainConv LayeredNetwork::MakePlainConv(const std::string& name, const ConvSize&
   return {weight, MakeNorm(name, size.out)};
 }
 
-HiddenConv LayeredNetwork::MakeHiddenConv(const std::string& name, const ConvSize& size) {
+HiddenConv LayeredNetwork::MakeHiddenConv(const std::string& name, const ConvSize& size,
+                                          int64_t spike_channels) {
   const at::Tensor weight = AddParameter(
       name + ".weight", Normal({size.out, size.in, size.kernel, size.kernel}, ConvDeviation(size)),
       true);
@@ -82,8 +83,8 @@ HiddenConv LayeredNetwork::MakeHiddenConv(const std::string& name, const ConvSiz
       {name, weight, binary ? std::optional(spec_.binarization.method) : std::nullopt});
   effective_.emplace_back();
   HiddenConv layer{weight_layers_.size() - 1, MakeNorm(name, size.out), std::nullopt};
-  const bool before = spec_.agmm.place == spec::GatePlace::kOnSpikes;
-  layer.gate = MakeGate(name, before ? size.in : size.out);
+  const bool on_spikes = spec_.agmm.place == spec::GatePlace::kOnSpikes;
+  layer.gate = MakeGate(name, on_spikes ? spike_channels : size.out);
   return layer;
 }
 

@@ -42,7 +42,8 @@ class LayeredNetwork : public Network {
   explicit LayeredNetwork(const spec::JobSpec& spec);
 
   PlainConv MakePlainConv(const std::string& name, const ConvSize& size);
-  HiddenConv MakeHiddenConv(const std::string& name, const ConvSize& size);
+  /// `spike_channels`: of the spikes that a gate on spikes would stand on.
+  HiddenConv MakeHiddenConv(const std::string& name, const ConvSize& size, int64_t spike_channels);
   /// Weights from N(0, deviation^2), bias 0.
   Linear MakeLinear(int64_t features, int64_t classes, double deviation);
   /// Registers `layer` in Activity(). Returns its index.

@@ -44,7 +44,13 @@ class MaxPoolFunction : public torch::autograd::Function<MaxPoolFunction> {
 }  // namespace
 
 at::Tensor Conv2d(const at::Tensor& x, const at::Tensor& weight, const ConvOptions& options) {
-  return at::conv2d(ChannelsLast(x), weight, /*bias=*/{}, options.stride, options.padding);
+  at::Tensor input = ChannelsLast(x);
+  if (input.size(1) == 1 && !input.requires_grad()) {
+    // With one channel both formats are one; only these strides make ATen answer channels-last.
+    const int64_t h = input.size(2), w = input.size(3);
+    input = input.as_strided(input.sizes(), {h * w, 1, w, 1});
+  }
+  return at::conv2d(input, weight, /*bias=*/{}, options.stride, options.padding);
 }
 
 at::Tensor MaxPool2(const at::Tensor& x) {

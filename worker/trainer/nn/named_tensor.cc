@@ -12,7 +12,8 @@ namespace {
 absl::string_view View(std::string_view text) { return {text.data(), text.size()}; }
 
 std::string Describe(const at::Tensor& tensor) {
-  return absl::StrCat(tensor.dtype().name().data(), " [", absl::StrJoin(tensor.sizes(), ", "), "]");
+  return absl::StrCat(c10::toString(tensor.scalar_type()), " [",
+                      absl::StrJoin(tensor.sizes(), ", "), "]");
 }
 
 }  // namespace

@@ -1,0 +1,195 @@
+#include "worker/trainer/model/network.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/tensor.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/worker/trainer/nn/tensors.h"
+#include "worker/trainer/nn/loss.h"
+
+namespace bsnn::trainer {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::unique_ptr<Network> MakeNetwork(const spec::JobSpec& spec, const InputShape& shape = {}) {
+  auto network = Network::Make(spec, shape);
+  EXPECT_TRUE(network.ok()) << network.status();
+  return std::move(network).value();
+}
+
+spec::JobSpec Spec(spec::NetworkName name) {
+  spec::JobSpec spec;
+  spec.network.name = name;
+  return spec;
+}
+
+at::Tensor Labels(int64_t count) { return at::zeros({count}, at::kLong); }
+
+TEST(Network, HasTheParametersThatItsTableSays) {
+  const InputShape colour{3, 32, 32, 10};
+  // science.md §7: 308 662 with alpha at T = 2.
+  EXPECT_EQ(MakeNetwork(Spec(spec::NetworkName::kBirealResnet8), colour)->parameter_count(),
+            308'662);
+  // Stem 3 9 64, 16 convolutions, 3 shortcuts, BN, alpha, classifier.
+  const int64_t convolutions = 9 * (64 * 64 * 4 + 64 * 128 + 128 * 128 * 3 + 128 * 256 +
+                                    256 * 256 * 3 + 256 * 512 + 512 * 512 * 3);
+  const int64_t shortcuts = 64 * 128 + 128 * 256 + 256 * 512 + 2 * (128 + 256 + 512);
+  const int64_t norms = 2 * (64 + 4 * (64 + 128 + 256 + 512));
+  const auto resnet18 = MakeNetwork(Spec(spec::NetworkName::kBirealResnet18), colour);
+  EXPECT_EQ(resnet18->parameter_count(),
+            27 * 64 + convolutions + shortcuts + norms + 16 * 2 + 5130);
+  EXPECT_EQ(resnet18->binary_weight_count(), convolutions);
+  const auto convnet = MakeNetwork(Spec(spec::NetworkName::kConvnet));
+  EXPECT_EQ(convnet->binary_weight_count(), 9 * (16 * 32 + 32 * 64));
+  EXPECT_EQ(convnet->weight_layers().size(), 2u);
+}
+
+TEST(Network, DecaysWeightsOfConvolutionsAndClassifierOnly) {
+  std::vector<std::string> decayed;
+  const auto network = MakeNetwork({});
+  for (const Parameter& p : network->parameters()) {
+    if (p.decay) decayed.push_back(p.name);
+  }
+  EXPECT_THAT(decayed, ElementsAre("conv1.weight", "conv2.weight", "conv3.weight", "fc.weight"));
+}
+
+struct Outcome {
+  at::Tensor logits;
+  bool finite = true;
+};
+
+/// One training pass forward and backward.
+Outcome Train(Network& network, const InputShape& shape) {
+  const at::Tensor images = Normal({4, shape.channels, shape.height, shape.width}, 1);
+  Outcome out{network.Forward(images)};
+  CrossEntropyOfMean(out.logits, Labels(4)).backward();
+  for (const Parameter& p : network.parameters()) {
+    EXPECT_TRUE(p.tensor.grad().defined()) << p.name;
+    if (p.tensor.grad().defined()) {
+      out.finite = out.finite && p.tensor.grad().isfinite().all().item<bool>();
+    }
+  }
+  return out;
+}
+
+TEST(Network, TrainsEveryKindForAnyShapeAndNumberOfSteps) {
+  const InputShape shape{3, 13, 15, 7};
+  for (const auto name : {spec::NetworkName::kConvnet, spec::NetworkName::kBirealResnet8}) {
+    for (const auto kind :
+         {spec::NetworkKind::kBsnnAgmm, spec::NetworkKind::kBsnn, spec::NetworkKind::kSnn}) {
+      for (const int steps : {1, 3}) {
+        spec::JobSpec spec = Spec(name);
+        spec.network.kind = kind;
+        spec.network.time_steps = steps;
+        const Outcome out = Train(*MakeNetwork(spec, shape), shape);
+        EXPECT_THAT(out.logits.sizes(), ElementsAre(steps, 4, 7));
+        EXPECT_TRUE(out.finite);
+      }
+    }
+  }
+}
+
+TEST(Network, TrainsWithEveryOptionOfTheGate) {
+  const InputShape shape{1, 12, 12, 10};
+  for (const auto name : {spec::NetworkName::kConvnet, spec::NetworkName::kBirealResnet8}) {
+    for (int reduce = 0; reduce < 4; ++reduce) {
+      for (int place = 0; place < 3; ++place) {
+        spec::JobSpec spec = Spec(name);
+        spec.agmm.reduce = static_cast<spec::AgmmReduce>(reduce);
+        spec.agmm.place = static_cast<spec::GatePlace>(place);
+        spec.agmm.alpha_mode = static_cast<spec::AlphaMode>((reduce + place) % 3);
+        spec.agmm.input = static_cast<spec::GateInput>(place % 2);
+        spec.agmm.gradient = static_cast<spec::GateGradient>(reduce % 2);
+        spec.binarization.method = static_cast<spec::Binarization>(place);
+        SCOPED_TRACE(testing::Message() << "reduce " << reduce << " place " << place);
+        const auto network = MakeNetwork(spec, shape);
+        EXPECT_TRUE(Train(*network, shape).finite);
+        network->SetTraining(false);
+        at::NoGradGuard no_grad;
+        EXPECT_TRUE(network->Forward(Normal({2, 1, 12, 12}, 2)).isfinite().all().item<bool>());
+      }
+    }
+  }
+}
+
+TEST(Network, StartsFromItsSeed) {
+  spec::JobSpec spec;
+  const auto one = MakeNetwork(spec), same = MakeNetwork(spec);
+  spec.training.seed = 2;
+  const auto other = MakeNetwork(spec);
+  EXPECT_TRUE(one->parameters()[0].tensor.equal(same->parameters()[0].tensor));
+  EXPECT_FALSE(one->parameters()[0].tensor.equal(other->parameters()[0].tensor));
+}
+
+TEST(Network, AnswersTheSameAfterItsStateIsRestored) {
+  spec::JobSpec spec;
+  spec.agmm.reduce = spec::AgmmReduce::kStep;
+  const auto trained = MakeNetwork(spec);
+  Train(*trained, {});
+  spec.training.seed = 2;
+  const auto restored = MakeNetwork(spec);
+  ASSERT_TRUE(RestoreState(restored->State(), trained->State(), "model").ok());
+  trained->SetTraining(false);
+  restored->SetTraining(false);
+  at::NoGradGuard no_grad;
+  const at::Tensor images = Normal({3, 1, 28, 28}, 5);
+  EXPECT_TRUE(trained->Forward(images).equal(restored->Forward(images)));
+}
+
+TEST(Network, ShowsGradientsBeforeAndAfterTheStraightThroughRule) {
+  spec::JobSpec spec;
+  spec.binarization.method = spec::Binarization::kSign;
+  const auto network = MakeNetwork(spec);
+  network->KeepGradients(true);
+  Train(*network, {});
+  const std::vector<LayerGradient> gradients = network->Gradients();
+  ASSERT_EQ(gradients.size(), 2u);
+  EXPECT_EQ(gradients[0].layer, "conv2");
+  // All latent weights start within [-1, 1]: the rule hands the gradient on as it is.
+  EXPECT_TRUE(gradients[0].effective.equal(gradients[0].latent));
+  EXPECT_GT(gradients[0].latent.abs().max().item<float>(), 0);
+}
+
+TEST(Network, RefusesToShowGradientsItDidNotKeep) {
+  const auto network = MakeNetwork({});
+  EXPECT_THROW(network->Gradients(), c10::Error);
+}
+
+TEST(Network, CountsActivityWhenAsked) {
+  const auto network = MakeNetwork({});
+  Train(*network, {});
+  EXPECT_TRUE(network->Activity()[0].firing_rate.empty());
+  network->CountActivity(true);
+  network->Forward(Normal({4, 1, 28, 28}, 1));
+  const std::vector<LayerActivity> activity = network->Activity();
+  ASSERT_EQ(activity.size(), 3u);
+  EXPECT_EQ(activity[0].layer, "conv1");
+  EXPECT_TRUE(std::isnan(activity[0].gate_mean));
+  EXPECT_TRUE(activity[0].alpha.empty());
+  for (const LayerActivity& layer : activity) {
+    ASSERT_EQ(layer.firing_rate.size(), 2u);
+    EXPECT_GT(layer.firing_rate[1], 0);
+    EXPECT_LT(layer.firing_rate[1], 1);
+  }
+  EXPECT_NEAR(activity[1].gate_mean, 0.5, 0.05);  // BN's bias starts at 0
+  EXPECT_THAT(activity[1].alpha, ElementsAre(1.0, 1.0));
+  network->ResetActivity();
+  EXPECT_TRUE(network->Activity()[1].firing_rate.empty());
+}
+
+TEST(Network, NamesWhatIsWrongWithItsInput) {
+  const auto network = Network::Make({}, {.channels = 0, .height = 3, .width = 28, .classes = 1});
+  ASSERT_EQ(network.status().code(), absl::StatusCode::kInvalidArgument);
+  for (const char* field : {"input.channels", "input.height", "input.classes"}) {
+    EXPECT_THAT(std::string(network.status().message()), HasSubstr(field));
+  }
+  EXPECT_THROW(MakeNetwork({})->Forward(Normal({1, 1, 27, 28}, 1)), c10::Error);
+}
+
+}  // namespace
+}  // namespace bsnn::trainer

@@ -1,0 +1,39 @@
+#include "worker/trainer/nn/loss.h"
+
+#include <ATen/ops/tensor.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/worker/trainer/nn/tensors.h"
+
+namespace bsnn::trainer {
+namespace {
+
+TEST(Loss, CrossEntropyTakesTheMeanOverTimeFirst) {
+  // The two steps average to logits (0, ln 3): p of class 1 is 3/4.
+  const float log9 = std::log(9.0f);
+  const at::Tensor logits = at::tensor({1.0f, log9 - 1, -1.0f, 1.0f}).view({2, 1, 2});
+  const at::Tensor labels = at::tensor({1}, at::kLong);
+  EXPECT_NEAR(CrossEntropyOfMean(logits, labels).item<double>(), -std::log(0.75), 1e-6);
+  EXPECT_EQ(CountCorrect(logits, labels).item<int64_t>(), 1);
+}
+
+TEST(Loss, TetWithoutRegulariserIsTheMeanOfStepLosses) {
+  const at::Tensor logits = Normal({3, 5, 10}, 1), labels = at::tensor({0, 1, 2, 3, 4}, at::kLong);
+  double sum = 0;
+  for (int64_t t = 0; t < 3; ++t) {
+    sum += CrossEntropyOfMean(logits.slice(0, t, t + 1), labels).item<double>();
+  }
+  EXPECT_NEAR(TetLoss(logits, labels, 0, 1).item<double>(), sum / 3, 1e-6);
+}
+
+TEST(Loss, RefusesWrongShapesAndLabels) {
+  const at::Tensor logits = Normal({2, 3, 4}, 1);
+  EXPECT_THROW(CrossEntropyOfMean(logits, at::tensor({0, 1}, at::kLong)), c10::Error);
+  EXPECT_THROW(CrossEntropyOfMean(logits, at::tensor({0, 1, 4}, at::kLong)), c10::Error);
+  EXPECT_THROW(TetLoss(logits, at::tensor({0.0f, 1.0f, 2.0f}), 0, 1), c10::Error);
+}
+
+}  // namespace
+}  // namespace bsnn::trainer

@@ -1,0 +1,113 @@
+#include "worker/trainer/optim/optimizer.h"
+
+#include <ATen/ops/full.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/worker/trainer/nn/tensors.h"
+#include "worker/trainer/optim/schedule.h"
+
+namespace bsnn::trainer {
+namespace {
+
+std::vector<Parameter> TwoParameters() {
+  return {{"weight", Leaf(Normal({3, 5}, 1)), true}, {"bias", Leaf(Normal({7}, 2)), false}};
+}
+
+/// Sets gradients that depend on `step` and makes one update.
+void Update(Optimizer& optimizer, const std::vector<Parameter>& parameters, uint64_t step) {
+  for (const Parameter& p : parameters) {
+    p.tensor.mutable_grad() = Normal(p.tensor.sizes(), 10 + step);
+  }
+  optimizer.Step(0.1);
+}
+
+TEST(Sgd, FollowsItsFormulaAndDecaysOnlyWhereAsked) {
+  spec::OptimizerSpec spec;
+  spec.momentum = 0.5;
+  spec.weight_decay = 0.25;
+  const std::vector<Parameter> parameters = TwoParameters();
+  std::vector<at::Tensor> w, m;
+  for (const Parameter& p : parameters) {
+    w.push_back(p.tensor.detach().clone());
+    m.push_back(at::zeros(p.tensor.sizes()));
+  }
+  const auto optimizer = Optimizer::Make(spec, parameters);
+  for (uint64_t step = 0; step < 3; ++step) {
+    Update(*optimizer, parameters, step);
+    for (size_t i = 0; i < w.size(); ++i) {
+      const at::Tensor g =
+          Normal(w[i].sizes(), 10 + step).add(w[i], parameters[i].decay ? 0.25 : 0.0);
+      m[i] = m[i].mul(0.5).add(g);
+      w[i] = w[i].sub(m[i], 0.1);
+      EXPECT_LE(Difference(parameters[i].tensor, w[i]), 1e-6);
+      EXPECT_FALSE(parameters[i].tensor.grad().defined());
+    }
+  }
+}
+
+TEST(Adam, FollowsItsFormula) {
+  spec::OptimizerSpec spec;
+  spec.name = spec::OptimizerName::kAdam;
+  spec.weight_decay = 0;
+  const std::vector<Parameter> parameters = TwoParameters();
+  at::Tensor w = parameters[0].tensor.detach().clone();
+  at::Tensor mean = at::zeros(w.sizes()), square = at::zeros(w.sizes());
+  const auto optimizer = Optimizer::Make(spec, parameters);
+  for (uint64_t step = 0; step < 3; ++step) {
+    Update(*optimizer, parameters, step);
+    const at::Tensor g = Normal(w.sizes(), 10 + step);
+    mean = mean.mul(0.9).add(g, 0.1);
+    square = square.mul(0.999).add(g.square(), 0.001);
+    const double n = static_cast<double>(step) + 1;
+    const at::Tensor mean_hat = mean.div(1 - std::pow(0.9, n));
+    const at::Tensor square_hat = square.div(1 - std::pow(0.999, n));
+    w = w.sub(mean_hat.div(square_hat.sqrt().add(1e-8)), 0.1);
+    EXPECT_LE(Difference(parameters[0].tensor, w), 1e-5);
+  }
+}
+
+TEST(Optimizer, GoesOnWithTheSameBitsAfterItsStateIsRestored) {
+  for (const auto name : {spec::OptimizerName::kSgd, spec::OptimizerName::kAdam}) {
+    spec::OptimizerSpec spec;
+    spec.name = name;
+    const std::vector<Parameter> straight = TwoParameters(), resumed = TwoParameters();
+    const auto one = Optimizer::Make(spec, straight);
+    Update(*one, straight, 0);
+    const auto two = Optimizer::Make(spec, resumed);
+    for (size_t i = 0; i < straight.size(); ++i) {
+      resumed[i].tensor.detach().copy_(straight[i].tensor.detach());
+    }
+    ASSERT_TRUE(RestoreState(two->State(), one->State(), "training").ok());
+    Update(*one, straight, 1);
+    Update(*two, resumed, 1);
+    for (size_t i = 0; i < straight.size(); ++i) {
+      EXPECT_TRUE(straight[i].tensor.equal(resumed[i].tensor));
+    }
+  }
+}
+
+TEST(Optimizer, LeavesAParameterWithoutGradientAlone) {
+  const std::vector<Parameter> parameters = TwoParameters();
+  const at::Tensor before = parameters[0].tensor.detach().clone();
+  Optimizer::Make({}, parameters)->Step(0.1);
+  EXPECT_TRUE(parameters[0].tensor.equal(before));
+}
+
+TEST(LearningRate, WarmsUpAndThenFallsAsACosine) {
+  spec::JobSpec spec;
+  spec.optimizer.learning_rate = 1;
+  spec.schedule.warmup_epochs = 1;
+  const RunLength run{.steps_per_epoch = 10, .epochs = 3};
+  EXPECT_DOUBLE_EQ(LearningRate(spec, run, 0), 0.1);
+  EXPECT_DOUBLE_EQ(LearningRate(spec, run, 9), 1);
+  EXPECT_DOUBLE_EQ(LearningRate(spec, run, 10), 1);
+  EXPECT_NEAR(LearningRate(spec, run, 20), 0.5, 1e-12);
+  EXPECT_NEAR(LearningRate(spec, run, 30), 0, 1e-12);
+  spec.schedule.name = spec::ScheduleName::kConstant;
+  EXPECT_DOUBLE_EQ(LearningRate(spec, run, 29), 1);
+}
+
+}  // namespace
+}  // namespace bsnn::trainer
