@@ -32,7 +32,7 @@ set(BSNN_MAY_USE_worker_root worker_agent worker_launcher worker_device worker_s
 set(BSNN_MAY_USE_worker_trainer spec artifact base)
 
 set(BSNN_MAY_USE_client_sdk wire proto artifact spec base)
-set(BSNN_MAY_USE_client_root client_sdk spec artifact base)
+set(BSNN_MAY_USE_client_root client_sdk wire proto artifact spec base)
 
 function(_bsnn_check_layers name)
   if(NOT DEFINED BSNN_MAY_USE_${name})

@@ -1,0 +1,61 @@
+/// bsnnctl: submit, watch and manage training jobs. docs/cli.md is its manual.
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+
+#include "client/commands/command.h"
+
+namespace {
+
+std::atomic<bool> interrupted = false;
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace bsnn::client;
+  CLI::App app{"bsnnctl: train binary spiking networks on a bsnn-coordinator"};
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.set_help_all_flag("--help-all", "Help of every command");
+  app.footer(
+      "Exit codes: 0 ok; 1 the job failed or bytes do not verify; 2 wrong arguments or request; 3 "
+      "not\n"
+      "found; 4 coordinator unreachable; 5 refused in this state; 6 interrupted.\n"
+      "Examples:\n"
+      "  bsnnctl submit --data mnist --epochs 3 --watch\n"
+      "  bsnnctl list --state running\n"
+      "  bsnnctl metrics mnist-7k3q --metric sign_flip_ratio --layer all");
+
+  Context context;
+  context.terminal = isatty(STDOUT_FILENO) != 0;
+  context.clock = &bsnn::base::RealClock();
+  context.interrupted = [] { return interrupted.load(); };
+  app.add_option("--coordinator", context.coordinator, "Address of the coordinator")
+      ->envname("BSNN_COORDINATOR")
+      ->capture_default_str();
+  app.add_option("--timeout", context.timeout_seconds, "Seconds for one call")
+      ->check(CLI::Range(0.1, 3600.0))
+      ->capture_default_str();
+  app.add_option("--output,-o", context.format, "table, json, yaml or name")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, Format>{{"table", Format::kTable},
+                                                                        {"json", Format::kJson},
+                                                                        {"yaml", Format::kYaml},
+                                                                        {"name", Format::kName}}));
+  Action action;
+  for (const auto add : {AddSubmit, AddList, AddShow, AddWatch, AddLogs, AddMetrics, AddCancel,
+                         AddDelete, AddCheckpoints, AddWorkers, AddVersion, AddCompletion}) {
+    add(app, context, action);
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? int{kOk} : int{kUsage};
+  }
+  struct sigaction on_interrupt {};
+  on_interrupt.sa_handler = [](int) {
+    if (interrupted.exchange(true)) _exit(kInterrupted);  // a second Ctrl-C does not wait
+  };
+  sigaction(SIGINT, &on_interrupt, nullptr);
+  return action();
+}
