@@ -29,20 +29,27 @@ class Convnet final : public LayeredNetwork {
     NormCall stem = Call(counter1_);
     stem.neuron = spec_.neuron;
     stem.same_input = true;
+    stem.pool = true;
     const at::Tensor drive = Conv2d(images, conv1_.weight, {.stride = 1, .padding = 1});
-    at::Tensor spikes = MaxPool2(NormGateFire(drive, conv1_.norm, stem));
-    spikes = MaxPool2(Hidden(conv2_, counter2_, spikes));
-    spikes = Hidden(conv3_, counter3_, spikes);
+    at::Tensor spikes = NormGateFire(drive, conv1_.norm, stem);
+    spikes = Hidden(conv2_, counter2_, spikes, /*pool=*/true);
+    spikes = Hidden(conv3_, counter3_, spikes, /*pool=*/false);
     return Classify(fc_, spikes.flatten(1));
   }
 
  private:
   static const Gate* GateOf(const HiddenConv& layer) { return layer.gate ? &*layer.gate : nullptr; }
 
-  at::Tensor Hidden(const HiddenConv& layer, size_t counter, const at::Tensor& spikes) {
+  /// A gate on spikes stands between neuron and pooling, so that both cannot be one pass.
+  at::Tensor Hidden(const HiddenConv& layer, size_t counter, const at::Tensor& spikes, bool pool) {
     NormCall call = Call(counter);
     call.neuron = spec_.neuron;
-    return GateSpikes(layer, RunHidden(layer, spikes, 1, call), call);
+    const bool gates_spikes = layer.gate && layer.gate->spec.place == spec::GatePlace::kOnSpikes;
+    call.pool = pool && !gates_spikes;
+    const at::Tensor fired = RunHidden(layer, spikes, 1, call);
+    if (!gates_spikes) return fired;
+    const at::Tensor gated = GateSpikes(layer, fired, call);
+    return pool ? MaxPool2(gated) : gated;
   }
 
   const InputShape shape_;

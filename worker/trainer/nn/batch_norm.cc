@@ -130,7 +130,7 @@ Saved MakeSaved(const at::Tensor& x, const NormCall& call) {
                        .alpha_per_channel = call.gate->alpha.dim() == 2};
   }
   saved.fires = call.neuron.has_value();
-  if (saved.fires) saved.lif = {*call.neuron, call.steps, call.same_input};
+  if (saved.fires) saved.lif = {*call.neuron, call.steps, call.same_input, call.pool};
   saved.has_residual = call.residual.defined();
   return saved;
 }
@@ -248,6 +248,8 @@ void Check(const at::Tensor& x, const BatchNorm& norm, const NormCall& call) {
               "; allowed: a multiple of T = ", call.steps);
   TORCH_CHECK(!call.same_input || (call.neuron && call.gate == nullptr),
               "NormGateFire: same_input needs a neuron and no gate");
+  TORCH_CHECK(!call.pool || (call.neuron && x.size(2) >= 2 && x.size(3) >= 2),
+              "NormGateFire: pooling needs a neuron and a height and width of at least 2");
   TORCH_CHECK(!call.residual.defined() || (!call.neuron && call.residual.sizes() == x.sizes()),
               "NormGateFire: a residual needs no neuron and x's shape");
   TORCH_CHECK(call.gate == nullptr || call.gate->alpha.size(0) == call.steps,
@@ -279,7 +281,7 @@ at::Tensor NormGateFirePlain(const at::Tensor& x, const BatchNorm& norm, const N
                                 /*cudnn_enabled=*/true);
   if (call.gate != nullptr) y = Agmm(y, *call.gate, {call.steps, call.training, call.gate_sum});
   if (call.residual.defined()) y = y + call.residual;
-  if (call.neuron) y = Lif(y, {*call.neuron, call.steps, false}, call.spike_count);
+  if (call.neuron) y = Lif(y, {*call.neuron, call.steps, false, call.pool}, call.spike_count);
   return y;
 }
 

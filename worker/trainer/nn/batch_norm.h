@@ -28,6 +28,7 @@ struct NormCall {
   std::optional<spec::NeuronSpec> neuron;  ///< none, or a neuron behind both
   bool same_input =
       false;               ///< with a neuron, without a gate: x is [B, C, H, W], the same at each t
+  bool pool = false;       ///< with a neuron: its spikes leave through MaxPool2
   at::Tensor residual;     ///< without a neuron: added last, as x in shape; or undefined
   at::Tensor spike_count;  ///< as in Lif
   at::Tensor gate_sum;     ///< as in Agmm
@@ -42,10 +43,10 @@ struct NormCall {
 /// x  [T*B, C, H, W] float32 (or [B, ...], see same_input: statistics as if it were there T times),
 ///    time outermost, any device. On the CPU one or two fused passes over channels-last memory each
 ///    way, except with a gate of |X| or by pixel, which runs in separate passes.
-/// Returns [T*B, C, H, W] float32: spikes where there is a neuron. Differentiable in x, weight,
-/// bias, alpha and residual; gate and neuron as documented at Agmm and Lif. Throws c10::Error if a
-/// shape or dtype is another. Source: Ioffe and Szegedy, ICML 2015; over T*B as in science.md §1.5
-/// (no threshold factor).
+/// Returns [T*B, C, H, W] float32: spikes (pooled, where asked) where there is a neuron.
+/// Differentiable in x, weight, bias, alpha and residual; gate and neuron as documented at Agmm and
+/// Lif. Throws c10::Error if a shape or dtype is another. Source: Ioffe and Szegedy, ICML 2015;
+/// over T*B as in science.md §1.5 (no threshold factor).
 at::Tensor NormGateFire(const at::Tensor& x, const BatchNorm& norm, const NormCall& call);
 
 /// The same, in separate ATen operations: for other devices and options, and as truth in tests.

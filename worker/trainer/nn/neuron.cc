@@ -4,6 +4,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/zeros_like.h>
 
+#include "worker/trainer/nn/conv.h"
 #include "worker/trainer/nn/function_support.h"
 #include "worker/trainer/nn/kernels/lif.h"
 #include "worker/trainer/nn/lif_pass.h"
@@ -15,7 +16,8 @@ kernels::Activations ShapeOf(const at::Tensor& x, int64_t batch, const LifOption
   return {.steps = options.steps,
           .batch = batch,
           .pixels = x.size(2) * x.size(3),
-          .channels = x.size(1)};
+          .channels = x.size(1),
+          .pooled_width = options.pool ? x.size(3) : 0};
 }
 
 }  // namespace
@@ -26,7 +28,9 @@ LifResult RunLifPass(const at::Tensor& x, const LifOptions& options, const LifMa
   const kernels::Activations shape = ShapeOf(x, batch, options);
   const int64_t pictures = shape.steps * batch;
   const std::vector<int64_t> sizes = {pictures, x.size(1), x.size(2), x.size(3)};
-  LifResult out{EmptyChannelsLast(sizes, x), keep ? EmptyChannelsLast(sizes, x) : at::Tensor()};
+  const int64_t shrink = options.pool ? 2 : 1;
+  LifResult out{EmptyChannelsLast({sizes[0], sizes[1], sizes[2] / shrink, sizes[3] / shrink}, x),
+                keep ? EmptyChannelsLast(sizes, x) : at::Tensor()};
   std::vector<int64_t> fired(spike_count.defined() ? pictures : 0);
   const kernels::LifForward args{
       .shape = shape,
@@ -167,6 +171,13 @@ at::Tensor Lif(const at::Tensor& x, const LifOptions& options, const at::Tensor&
   CheckActivations("Lif", x);
   TORCH_CHECK(options.steps >= 1 && (options.same_input || x.size(0) % options.steps == 0),
               "Lif: first size is ", x.size(0), "; allowed: a multiple of T = ", options.steps);
+  if (options.pool && !x.is_cpu()) {
+    LifOptions unpooled = options;
+    unpooled.pool = false;
+    return MaxPool2(Lif(x, unpooled, spike_count));
+  }
+  TORCH_CHECK(!options.pool || (x.size(2) >= 2 && x.size(3) >= 2), "Lif: x is ", x.sizes(),
+              "; allowed with pooling: height and width of at least 2");
   const bool keep = at::GradMode::is_enabled() && x.requires_grad();
   return LifFunction::apply(x, options, &spike_count, keep);
 }

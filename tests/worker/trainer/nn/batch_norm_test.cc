@@ -77,6 +77,11 @@ TEST(NormGateFire, AgreesWithSeparateOperationsForEveryGate) {
 
 TEST(NormGateFire, AgreesWithSeparateOperationsWithNeuronResidualOrNeither) {
   ExpectFusedAgreesWithPlain([](Problem& p) { p.call.neuron = spec::NeuronSpec{}; });
+  ExpectFusedAgreesWithPlain([](Problem& p) {
+    p.call.neuron = spec::NeuronSpec{};
+    p.call.pool = true;
+    p.grad = NormalActivations({kSteps * kBatch, kChannels, 3, 3}, 3);
+  });
   ExpectFusedAgreesWithPlain([](Problem& p) { p.call.residual = p.residual; });
   ExpectFusedAgreesWithPlain([](Problem& p) { p.call.gate = nullptr; });
   ExpectFusedAgreesWithPlain([](Problem& p) {

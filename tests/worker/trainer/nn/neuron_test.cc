@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "tests/worker/trainer/nn/tensors.h"
+#include "worker/trainer/nn/conv.h"
 #include "worker/trainer/nn/kernels/lif.h"
 
 namespace bsnn::trainer {
@@ -61,6 +62,26 @@ TEST(Lif, FastPassesAgreeWithPlainOnesForEveryOption) {
       EXPECT_TRUE(spikes.detach().equal(plain.spikes));
       const at::Tensor grad_x = torch::autograd::grad({spikes}, {x}, {grad})[0];
       EXPECT_LE(Difference(grad_x, LifBackwardPlain(grad, plain.potential, options)), 1e-6);
+    }
+  }
+}
+
+TEST(Lif, PoolsItsSpikesAsMaxPool2Would) {
+  for (const int64_t width : {6, 7}) {
+    for (const bool same_input : {false, true}) {
+      LifOptions options;
+      options.steps = 2;
+      options.same_input = same_input;
+      const at::Tensor input =
+          NormalActivations({same_input ? 3 : 6, 20, width + 1, width}, 1, 0.6);
+      const at::Tensor x = Leaf(input), reference = Leaf(input);
+      const at::Tensor expected = MaxPool2(Lif(reference, options));
+      options.pool = true;
+      const at::Tensor pooled = Lif(x, options);
+      ASSERT_TRUE(pooled.equal(expected));
+      const at::Tensor grad = NormalActivations(expected.sizes(), 2);
+      EXPECT_TRUE(torch::autograd::grad({pooled}, {x}, {grad})[0].equal(
+          torch::autograd::grad({expected}, {reference}, {grad})[0]));
     }
   }
 }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "worker/trainer/nn/kernels/clones.h"
+#include "worker/trainer/nn/kernels/lif_pool.h"
 #include "worker/trainer/nn/kernels/tile.h"
 
 namespace bsnn::trainer::kernels {
@@ -49,12 +50,14 @@ BSNN_INLINE int64_t FireTile(const float* __restrict x, const float* __restrict 
 
 template <bool kHard, bool kAffine, bool kKeep>
 BSNN_INLINE void ForwardPictures(const LifForward& a, int64_t first, int64_t last) {
-  const Tiling tiling(a.shape.pixels, a.shape.channels);
+  const PooledTiles pool(a.shape);
+  const Tiling tiling = pool.tiling;
   const int64_t tile = tiling.tile;
   const int64_t maps = a.same_input ? 1 : a.shape.steps;
   const float decay = static_cast<float>(a.neuron.decay);
   const float threshold = static_cast<float>(a.neuron.threshold);
   std::vector<float> v(tile), scale(kAffine ? maps * tile : 0), shift(kAffine ? maps * tile : 0);
+  std::vector<float> unpooled(pool.on ? tile : 0);
   std::vector<int64_t> fired(a.shape.steps);
   for (int64_t b = first; b < last; ++b) {
     for (int64_t t = 0; kAffine && t < maps; ++t) {
@@ -71,8 +74,12 @@ BSNN_INLINE void ForwardPictures(const LifForward& a, int64_t first, int64_t las
         const int64_t in = a.same_input ? b * tiling.plane + begin : out;
         const int64_t map = kAffine && !a.same_input ? t * tile : 0;
         fired[t] += FireTile<kHard, kAffine, kKeep>(
-            a.x + in, scale.data() + map, shift.data() + map, v.data(), a.spikes + out,
-            kKeep ? a.potential + out : nullptr, count, decay, threshold);
+            a.x + in, scale.data() + map, shift.data() + map, v.data(),
+            pool.on ? unpooled.data() : a.spikes + out, kKeep ? a.potential + out : nullptr, count,
+            decay, threshold);
+        if (pool.on && count == tile) {
+          PoolTile(pool, unpooled.data(), a.spikes + pool.Begin(t * a.shape.batch + b, begin));
+        }
       }
     }
     for (int64_t t = 0; a.spike_count != nullptr && t < a.shape.steps; ++t) {
@@ -127,12 +134,13 @@ BSNN_INLINE void AddSums(const float* __restrict grad, const float* __restrict x
 }
 
 struct BackwardScratch {
-  std::vector<float> carry, step_grad, center, sum, sum_x;
+  std::vector<float> carry, step_grad, unpooled, center, sum, sum_x;
 };
 
 template <bool kHard, bool kDetach, Surrogate kSurrogate>
-BSNN_INLINE void BackwardPicture(const LifBackward& a, const Tiling& tiling, int64_t b,
+BSNN_INLINE void BackwardPicture(const LifBackward& a, const PooledTiles& pool, int64_t b,
                                  BackwardScratch& w) {
+  const Tiling& tiling = pool.tiling;
   const int64_t tile = tiling.tile;
   const NeuronConstants constants{static_cast<float>(a.neuron.decay),
                                   static_cast<float>(a.neuron.threshold),
@@ -145,8 +153,15 @@ BSNN_INLINE void BackwardPicture(const LifBackward& a, const Tiling& tiling, int
     for (int64_t t = a.shape.steps - 1; t >= 0; --t) {
       const int64_t at = (t * a.shape.batch + b) * tiling.plane + begin;
       float* const grad = a.same_input ? w.step_grad.data() : a.grad + at;
-      BackTile<kHard, kDetach, kSurrogate>(a.grad_spikes + at, a.potential + at, w.carry.data(),
-                                           grad, count, constants);
+      const float* grad_spikes = pool.on ? w.unpooled.data() : a.grad_spikes + at;
+      if (pool.on && count == tile) {
+        UnpoolTile(pool, a.potential + at, constants.threshold,
+                   a.grad_spikes + pool.Begin(t * a.shape.batch + b, begin), w.unpooled.data());
+      } else if (pool.on) {  // an odd last row, which pooling does not see
+        std::fill(w.unpooled.begin(), w.unpooled.end(), 0.0f);
+      }
+      BackTile<kHard, kDetach, kSurrogate>(grad_spikes, a.potential + at, w.carry.data(), grad,
+                                           count, constants);
       if (a.same_input) {
         AddTile(grad, summed, count);
       } else if (a.center != nullptr) {
@@ -163,17 +178,21 @@ BSNN_INLINE void BackwardPicture(const LifBackward& a, const Tiling& tiling, int
 
 template <bool kHard, bool kDetach, Surrogate kSurrogate>
 BSNN_INLINE void BackwardPictures(const LifBackward& a, int64_t first, int64_t last) {
-  const Tiling tiling(a.shape.pixels, a.shape.channels);
+  const PooledTiles pool(a.shape);
+  const Tiling& tiling = pool.tiling;
   const int64_t maps = a.same_input ? 1 : a.shape.steps;
   const int64_t lanes = a.center != nullptr ? tiling.tile : 0;
   BackwardScratch w{std::vector<float>(tiling.tile),
-                    std::vector<float>(a.same_input ? tiling.tile : 0), std::vector<float>(lanes),
-                    std::vector<float>(maps * lanes), std::vector<float>(maps * lanes)};
+                    std::vector<float>(a.same_input ? tiling.tile : 0),
+                    std::vector<float>(pool.on ? tiling.tile : 0),
+                    std::vector<float>(lanes),
+                    std::vector<float>(maps * lanes),
+                    std::vector<float>(maps * lanes)};
   if (a.center != nullptr) Repeat(a.center, tiling, w.center.data());
   for (int64_t b = first; b < last; ++b) {
     std::fill(w.sum.begin(), w.sum.end(), 0.0f);
     std::fill(w.sum_x.begin(), w.sum_x.end(), 0.0f);
-    BackwardPicture<kHard, kDetach, kSurrogate>(a, tiling, b, w);
+    BackwardPicture<kHard, kDetach, kSurrogate>(a, pool, b, w);
     for (int64_t t = 0; a.center != nullptr && t < maps; ++t) {
       const int64_t row = (t * a.shape.batch + b) * tiling.channels;
       Fold(w.sum.data() + t * lanes, tiling, a.sum_delta + row);

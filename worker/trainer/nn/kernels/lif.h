@@ -18,6 +18,9 @@ struct Activations {
   int64_t batch = 1;     ///< B
   int64_t pixels = 1;    ///< P
   int64_t channels = 1;  ///< C
+  /// 0, or W with P = H*W: spikes leave, and their gradients come, through 2x2 max pooling with
+  /// stride 2, as [T*B, H/2 * W/2, C] (pool.h): the unpooled spikes never reach memory.
+  int64_t pooled_width = 0;
 };
 
 /// u[t] = decay v[t-1] + y[t];  s[t] = 1 if u[t] > threshold else 0;
@@ -30,9 +33,9 @@ struct LifForward {
   const float* x = nullptr;
   const float* scale = nullptr;    ///< [T*B, C] or null
   const float* shift = nullptr;    ///< [T*B, C] or null
-  float* spikes = nullptr;         ///< [T*B, P, C], 0 or 1
+  float* spikes = nullptr;         ///< [T*B, P, C] or pooled, 0 or 1
   float* potential = nullptr;      ///< u, [T*B, P, C]; null: not wanted
-  int64_t* spike_count = nullptr;  ///< [T*B]; null: not wanted
+  int64_t* spike_count = nullptr;  ///< [T*B], before pooling; null: not wanted
 };
 void RunLifForward(const LifForward& args, int64_t first, int64_t last);
 
@@ -43,7 +46,7 @@ struct LifBackward {
   Activations shape;
   spec::NeuronSpec neuron;
   bool same_input = false;
-  const float* grad_spikes = nullptr;  ///< [T*B, P, C]
+  const float* grad_spikes = nullptr;  ///< [T*B, P, C] or pooled
   const float* potential = nullptr;    ///< u of the forward pass
   float* grad = nullptr;               ///< dL/dy
   const float* x = nullptr;            ///< with `center`: null where no sums are wanted

@@ -9,24 +9,27 @@ namespace {
 
 BSNN_INLINE float Larger(float a, float b) { return a > b ? a : b; }
 
-BSNN_INLINE void PoolPixel(const float* __restrict upper, const float* __restrict lower,
-                           float* __restrict y, int64_t channels) {
-  for (int64_t c = 0; c < channels; ++c) {
-    y[c] = Larger(Larger(upper[c], upper[c + channels]), Larger(lower[c], lower[c + channels]));
-  }
+/// The four pixels of one window, each `channels` numbers.
+BSNN_INLINE void PoolWindow(const float* __restrict x0, const float* __restrict x1,
+                            const float* __restrict x2, const float* __restrict x3,
+                            float* __restrict y, int64_t channels) {
+  for (int64_t c = 0; c < channels; ++c) y[c] = Larger(Larger(x0[c], x1[c]), Larger(x2[c], x3[c]));
 }
 
-BSNN_INLINE void PoolPixelBackward(const float* __restrict upper, const float* __restrict lower,
-                                   const float* __restrict grad, float* __restrict grad_upper,
-                                   float* __restrict grad_lower, int64_t channels) {
+BSNN_INLINE void PoolWindowBackward(const float* __restrict x0, const float* __restrict x1,
+                                    const float* __restrict x2, const float* __restrict x3,
+                                    const float* __restrict grad, float* __restrict g0,
+                                    float* __restrict g1, float* __restrict g2,
+                                    float* __restrict g3, int64_t channels) {
   for (int64_t c = 0; c < channels; ++c) {
-    const float x0 = upper[c], x1 = upper[c + channels], x2 = lower[c], x3 = lower[c + channels];
-    const float largest = Larger(Larger(x0, x1), Larger(x2, x3));
-    const float g = grad[c];
-    grad_upper[c] = x0 == largest ? g : 0.0f;
-    grad_upper[c + channels] = (x0 != largest) & (x1 == largest) ? g : 0.0f;
-    grad_lower[c] = (x0 != largest) & (x1 != largest) & (x2 == largest) ? g : 0.0f;
-    grad_lower[c + channels] = (x0 != largest) & (x1 != largest) & (x2 != largest) ? g : 0.0f;
+    const float largest = Larger(Larger(x0[c], x1[c]), Larger(x2[c], x3[c]));
+    float rest = grad[c];
+    g0[c] = x0[c] == largest ? rest : 0.0f;
+    rest = x0[c] == largest ? 0.0f : rest;
+    g1[c] = x1[c] == largest ? rest : 0.0f;
+    rest = x1[c] == largest ? 0.0f : rest;
+    g2[c] = x2[c] == largest ? rest : 0.0f;
+    g3[c] = x2[c] == largest ? 0.0f : rest;
   }
 }
 
@@ -41,8 +44,9 @@ BSNN_CLONES void RunMaxPool(const PoolShape& shape, const float* x, float* y, in
       const float* const upper = x + (n * shape.height + 2 * r) * row;
       float* const out = y + (n * rows + r) * columns * shape.channels;
       for (int64_t c = 0; c < columns; ++c) {
-        PoolPixel(upper + c * step, upper + row + c * step, out + c * shape.channels,
-                  shape.channels);
+        const float* const x0 = upper + c * step;
+        PoolWindow(x0, x0 + shape.channels, x0 + row, x0 + row + shape.channels,
+                   out + c * shape.channels, shape.channels);
       }
     }
   }
@@ -60,9 +64,11 @@ BSNN_CLONES void RunMaxPoolBackward(const PoolShape& shape, const float* x, cons
       const int64_t upper = picture + 2 * r * row;
       const float* const grad = grad_y + (n * rows + r) * columns * shape.channels;
       for (int64_t c = 0; c < columns; ++c) {
-        const int64_t at = upper + c * step;
-        PoolPixelBackward(x + at, x + at + row, grad + c * shape.channels, grad_x + at,
-                          grad_x + at + row, shape.channels);
+        const float* const x0 = x + upper + c * step;
+        float* const g0 = grad_x + upper + c * step;
+        PoolWindowBackward(x0, x0 + shape.channels, x0 + row, x0 + row + shape.channels,
+                           grad + c * shape.channels, g0, g0 + shape.channels, g0 + row,
+                           g0 + row + shape.channels, shape.channels);
       }
     }
   }

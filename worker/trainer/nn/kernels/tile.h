@@ -19,6 +19,10 @@ struct Tiling {
       : channels(channel_count),
         plane(pixels * channel_count),
         tile(std::min(plane, channel_count * std::max<int64_t>(1, 1024 / channel_count))) {}
+
+  /// Tiles of `tile_pixels` pixels.
+  Tiling(int64_t pixels, int64_t channel_count, int64_t tile_pixels)
+      : channels(channel_count), plane(pixels * channel_count), tile(tile_pixels * channel_count) {}
 };
 
 /// out[i] = values[i % channels] for one tile.
