@@ -135,9 +135,9 @@ absl::Duration Worker::Round() {
     const absl::MutexLock lock(&mutex_);
     drain = drain_;
   }
-  absl::Status status = registered_ ? absl::OkStatus() : Register();
-  absl::StatusOr<session::Synchronized> answer = status;
-  if (status.ok()) answer = client_.Synchronize(table_.Reports(), drain, calls_);
+  const absl::Status known = registered_ ? absl::OkStatus() : Register();
+  absl::StatusOr<session::Synchronized> answer =
+      known.ok() ? client_.Synchronize(table_.Reports(), drain, calls_) : known;
   // After a first call that said so, or could not: the coordinator is not to place what is being
   // stopped here on this worker again.
   if (drain && !drain_begun_) BeginDrain();

@@ -76,6 +76,7 @@ void EventRelay::TakeLine(std::string_view line, absl::Time now) {
 }
 
 void EventRelay::TakeFault(std::string_view what, absl::Time now) {
+  if (finished_) return;
   AddLog(spec::Severity::kWarning,
          fmt::format("a line of the trainer was skipped: {}", base::Shorten(what, 1024)), now);
 }
