@@ -15,7 +15,7 @@ namespace bsnn::metrics {
 struct RpcCount {
   std::string service;  ///< "bsnn.v1.JobService"
   std::string method;   ///< "CreateJob"; "other" pools names the server does not have
-  std::string code;     ///< "OK", "NOT_FOUND", ... as grpc-ecosystem writes them: "NotFound"
+  std::string code;     ///< "OK", "NOT_FOUND", ...
   int64_t count = 0;
 };
 

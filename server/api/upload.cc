@@ -1,0 +1,115 @@
+#include "server/api/upload.h"
+
+#include <utility>
+
+#include "base/fault.h"
+#include "base/status.h"
+#include "server/api/blob_files.h"
+#include "server/api/checkpoint_messages.h"
+#include "server/api/upload_session.h"
+#include "wire/status.h"
+
+namespace bsnn::api {
+namespace {
+
+using Request = v1::UploadCheckpointRequest;
+using Reply = v1::UploadCheckpointResponse;
+using Reactor = grpc::ServerBidiReactor<Request, Reply>;
+
+absl::Status OutOfOrder(std::string value, std::string allowed) {
+  return base::InvalidFields({{"kind", std::move(value), std::move(allowed)}});
+}
+
+class RefusedUpload : public Reactor {
+ public:
+  explicit RefusedUpload(const absl::Status& status) { Finish(wire::ToGrpc(status)); }
+  void OnDone() override { delete this; }
+};
+
+/// One operation is under way at any time: a read, a task on the pool, a wait for the store, or a
+/// write; whoever completes it starts the next or finishes. So no lock is needed.
+class UploadReactor : public Reactor {
+ public:
+  explicit UploadReactor(Gate& gate)
+      : gate_(gate), backend_(gate.backend()), session_(gate.backend()) {
+    StartRead(&request_);
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) {
+      return End(base::WithReason(
+          absl::InvalidArgumentError("the stream ended before finish; begin again to go on"),
+          {"UPLOAD_INCOMPLETE", {}}));
+    }
+    const bool taken = backend_.disk.TrySubmit([this] {
+      if (const absl::Status status = Handle(); !status.ok()) End(status);
+    });
+    if (!taken) End(Busy());
+  }
+
+  void OnWriteDone(bool ok) override {
+    if (!ok) return End(absl::CancelledError("the caller is gone"));
+    if (reply_.has_published()) return End(absl::OkStatus());
+    StartRead(&request_);
+  }
+
+  void OnDone() override {
+    gate_.LeaveStream();
+    delete this;
+  }
+
+ private:
+  /// After OK the next operation is under way.
+  absl::Status Handle() {
+    switch (request_.kind_case()) {
+      case Request::kBegin: {
+        if (session_.begun()) return OutOfOrder("a second begin", "file_chunk, finish");
+        ASSIGN_OR_RETURN(reply_, session_.Begin(request_.begin()));
+        StartWrite(&reply_);
+        return absl::OkStatus();
+      }
+      case Request::kFileChunk:
+        if (!session_.begun()) return OutOfOrder("file_chunk", "begin first");
+        RETURN_IF_ERROR(session_.Append(request_.file_chunk()));
+        StartRead(&request_);
+        return absl::OkStatus();
+      case Request::kFinish:
+        if (!session_.begun()) return OutOfOrder("finish", "begin first");
+        if (!request_.finish()) return OutOfOrder("finish false", "finish true");
+        return Publish();
+      case Request::KIND_NOT_SET:
+        break;
+    }
+    return OutOfOrder("absent", "begin, file_chunk, finish");
+  }
+
+  absl::Status Publish() {
+    ASSIGN_OR_RETURN(const auto published, session_.Finish());
+    *reply_.mutable_published() = ToProto(published.value.checkpoint);
+    const base::JobId job = published.value.checkpoint.job;
+    if (!published.value.removed.empty()) {
+      RemoveBlobsWhenDurable(backend_, published.ticket, job, published.value.removed, [] {});
+    }
+    backend_.store.WhenDurable(published.ticket, [this] { StartWrite(&reply_); });
+    return absl::OkStatus();
+  }
+
+  void End(const absl::Status& status) { Finish(wire::ToGrpc(status)); }
+
+  Gate& gate_;
+  Backend& backend_;
+  UploadSession session_;
+  Request request_;
+  Reply reply_;
+};
+
+}  // namespace
+
+grpc::ServerBidiReactor<Request, Reply>* StartUpload(Gate& gate) {
+  if (const absl::Status status = gate.EnterStream(); !status.ok()) {
+    return new RefusedUpload(status);
+  }
+  return new UploadReactor(gate);
+}
+
+}  // namespace bsnn::api

@@ -1,0 +1,169 @@
+#include "worker/trainer/checkpoint/checkpoint.h"
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "artifact/safetensors.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/status.h"
+
+namespace bsnn::trainer {
+namespace {
+
+namespace fs = std::filesystem;
+using artifact::Dtype;
+
+constexpr char kModelFile[] = "model.safetensors";
+constexpr char kTrainingFile[] = "training.safetensors";
+
+Dtype ToDtype(at::ScalarType type) {
+  switch (type) {
+    case at::kFloat:
+      return Dtype::kF32;
+    case at::kDouble:
+      return Dtype::kF64;
+    case at::kLong:
+      return Dtype::kI64;
+    case at::kByte:
+      return Dtype::kU8;
+    default:
+      TORCH_CHECK(false, "checkpoint: tensors of type ", type, " are not stored");
+  }
+}
+
+absl::StatusOr<at::ScalarType> FromDtype(const artifact::TensorView& tensor) {
+  switch (tensor.dtype) {
+    case Dtype::kF32:
+      return at::kFloat;
+    case Dtype::kF64:
+      return at::kDouble;
+    case Dtype::kI64:
+      return at::kLong;
+    case Dtype::kU8:
+      return at::kByte;
+    default:
+      return absl::DataLossError(
+          fmt::format("tensor '{}' has a dtype that no checkpoint of ours has", tensor.name));
+  }
+}
+
+artifact::FileContent ToFile(const char* name, const NamedTensors& tensors,
+                             std::map<std::string, std::string> metadata) {
+  return {name, [&tensors, metadata = std::move(metadata)](const artifact::ByteSink& sink) {
+            std::vector<at::Tensor> kept;  // the views below borrow from these
+            std::vector<artifact::TensorView> views;
+            for (const NamedTensor& named : tensors) {
+              kept.push_back(named.tensor.detach().cpu().contiguous());
+              const at::Tensor& tensor = kept.back();
+              views.push_back({named.name,
+                               ToDtype(tensor.scalar_type()),
+                               tensor.sizes().vec(),
+                               {static_cast<const char*>(tensor.data_ptr()), tensor.nbytes()}});
+            }
+            return artifact::WriteSafetensors(views, metadata, sink);
+          }};
+}
+
+/// The spec without what may change between a run and its continuation.
+std::string TrainedPart(const std::string& spec_text) {
+  nlohmann::json json = nlohmann::json::parse(spec_text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return spec_text;
+  for (const char* section : {"checkpoint", "resources", "scheduling"}) json.erase(section);
+  return json.dump();
+}
+
+}  // namespace
+
+absl::StatusOr<artifact::VerifiedCheckpoint> SaveCheckpoint(const fs::path& folder,
+                                                            const spec::JobSpec& spec,
+                                                            const TrainingState& state,
+                                                            const CheckpointFacts& facts) {
+  RETURN_IF_ERROR(base::MakeFolder(folder));
+  artifact::Manifest manifest;
+  manifest.kind = "full";
+  manifest.step = facts.step;
+  manifest.epoch = facts.epoch;
+  manifest.accuracy_ratio = facts.accuracy_ratio;
+  manifest.spec = spec::CanonicalText(spec);
+  std::map<std::string, std::string> card = {
+      {"format", "bsnn"},
+      {"network", std::string(spec::ToWord(spec.network.name))},
+      {"kind", std::string(spec::ToWord(spec.network.kind))},
+      {"data", std::string(spec::ToWord(spec.data.name))},
+      {"spec", manifest.spec}};
+  return artifact::WriteCheckpointFolder(
+      folder / artifact::CheckpointFolderName(facts.step),
+      {ToFile(kModelFile, state.model, std::move(card)), ToFile(kTrainingFile, state.training, {})},
+      std::move(manifest));
+}
+
+absl::StatusOr<NamedTensors> LoadTensors(const fs::path& file) {
+  ASSIGN_OR_RETURN(const artifact::Safetensors loaded, artifact::Safetensors::Load(file));
+  NamedTensors tensors;
+  for (const artifact::TensorView& view : loaded.tensors()) {
+    ASSIGN_OR_RETURN(const at::ScalarType type, FromDtype(view));
+    at::Tensor tensor = at::empty(view.shape, type);
+    std::memcpy(tensor.data_ptr(), view.bytes.data(), view.bytes.size());
+    tensors.push_back({view.name, std::move(tensor)});
+  }
+  return tensors;
+}
+
+absl::StatusOr<artifact::VerifiedCheckpoint> FindNewest(const fs::path& folder,
+                                                        std::vector<std::string>& warnings) {
+  for (const fs::path& path : artifact::ListCheckpointFolders(folder)) {
+    auto verified = artifact::VerifyCheckpointFolder(path);
+    if (verified.ok()) return verified;
+    warnings.push_back(fmt::format("checkpoint {} is refused: {}", path.string(),
+                                   std::string(verified.status().message())));
+    std::error_code error;
+    const fs::path aside = path.parent_path() / (".broken-" + path.filename().string());
+    fs::remove_all(aside, error);
+    fs::rename(path, aside, error);
+  }
+  return absl::NotFoundError(fmt::format("no checkpoint in {}", folder.string()));
+}
+
+absl::Status RestoreCheckpoint(const artifact::VerifiedCheckpoint& checkpoint,
+                               const spec::JobSpec& spec, const TrainingState& state) {
+  if (TrainedPart(checkpoint.manifest.spec) != TrainedPart(spec::CanonicalText(spec))) {
+    return absl::FailedPreconditionError(fmt::format(
+        "{} was trained by another spec: {}", checkpoint.path.string(), checkpoint.manifest.spec));
+  }
+  ASSIGN_OR_RETURN(const NamedTensors model, LoadTensors(checkpoint.path / kModelFile));
+  ASSIGN_OR_RETURN(const NamedTensors training, LoadTensors(checkpoint.path / kTrainingFile));
+  RETURN_IF_ERROR(RestoreState(state.model, model, (checkpoint.path / kModelFile).string()));
+  return RestoreState(state.training, training, (checkpoint.path / kTrainingFile).string());
+}
+
+absl::Status ApplyRetention(const fs::path& folder, const spec::CheckpointSpec& spec) {
+  const std::vector<fs::path> all = artifact::ListCheckpointFolders(folder);
+  std::set<fs::path> keep(all.begin(),
+                          all.begin() + std::min<ptrdiff_t>(spec.keep_latest, std::ssize(all)));
+  std::vector<std::pair<double, fs::path>> ranked;
+  for (const fs::path& path : all) {
+    const auto text = base::ReadFile(path / artifact::kManifestName, base::kManifestBytesMax);
+    if (!text.ok()) continue;
+    const auto manifest = artifact::ParseManifest(*text);
+    if (manifest.ok() && !std::isnan(manifest->accuracy_ratio))
+      ranked.emplace_back(-manifest->accuracy_ratio, path);
+  }
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (size_t i = 0; i < ranked.size() && i < static_cast<size_t>(spec.keep_best); ++i)
+    keep.insert(ranked[i].second);
+  for (const fs::path& path : all) {
+    if (!keep.contains(path)) RETURN_IF_ERROR(artifact::RemoveCheckpointFolder(path));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace bsnn::trainer

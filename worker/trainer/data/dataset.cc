@@ -1,0 +1,122 @@
+#include "worker/trainer/data/dataset.h"
+
+#include <ATen/ops/empty.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/status.h"
+#include "worker/trainer/data/generated.h"
+#include "worker/trainer/data/idx.h"
+#include "worker/trainer/data/random_stream.h"
+
+namespace bsnn::trainer {
+namespace {
+
+constexpr uint64_t kPixelsBytesMax = uint64_t{1} << 30;
+constexpr int64_t kGeneratedTrain = 20'000;
+constexpr int64_t kGeneratedTest = 4'000;
+constexpr uint64_t kStreamOfOrder = 0x6F72646572;  // "order"
+
+struct Constants {
+  float mean;
+  float deviation;
+};
+
+/// Of pixel / 255 over the training pictures.
+Constants ConstantsOf(spec::DataName name) {
+  return name == spec::DataName::kFashionMnist ? Constants{0.2860F, 0.3530F}
+                                               : Constants{0.1307F, 0.3081F};
+}
+
+/// `folder`, or the folder in it with the set's name where that is where the files are.
+std::filesystem::path FindFolder(const std::filesystem::path& folder, std::string_view name,
+                                 const std::string& file) {
+  const std::filesystem::path inner = folder / name;
+  const bool has =
+      std::filesystem::exists(inner / file) || std::filesystem::exists(inner / (file + ".gz"));
+  return has ? inner : folder;
+}
+
+absl::StatusOr<Dataset> LoadMnist(spec::DataName name, const std::filesystem::path& folder,
+                                  Split split) {
+  const std::string prefix = split == Split::kTrain ? "train" : "t10k";
+  const std::string images_name = prefix + "-images-idx3-ubyte";
+  const auto found = FindFolder(folder, spec::ToWord(name), images_name);
+  ASSIGN_OR_RETURN(IdxArray images, ReadIdx(found / images_name, 3, kPixelsBytesMax));
+  ASSIGN_OR_RETURN(IdxArray labels,
+                   ReadIdx(found / (prefix + "-labels-idx1-ubyte"), 1, kPixelsBytesMax));
+  if (images.shape[1] != 28 || images.shape[2] != 28) {
+    return absl::DataLossError(fmt::format("{}: pictures are {}x{} (allowed: 28x28)",
+                                           (found / images_name).string(), images.shape[1],
+                                           images.shape[2]));
+  }
+  if (images.shape[0] != labels.shape[0]) {
+    return absl::DataLossError(fmt::format("{}: {} pictures but {} labels", found.string(),
+                                           images.shape[0], labels.shape[0]));
+  }
+  const auto wrong = std::find_if(labels.bytes.begin(), labels.bytes.end(),
+                                  [](uint8_t label) { return label > 9; });
+  if (wrong != labels.bytes.end()) {
+    return absl::DataLossError(fmt::format("{}: offset {}: label is {} (allowed: 0 to 9)",
+                                           found.string(), 8 + (wrong - labels.bytes.begin()),
+                                           int{*wrong}));
+  }
+  const Constants constants = ConstantsOf(name);
+  return Dataset{.shape = {.channels = 1, .height = 28, .width = 28, .classes = 10},
+                 .pixels = std::move(images.bytes),
+                 .labels = std::move(labels.bytes),
+                 .mean = constants.mean,
+                 .deviation = constants.deviation};
+}
+
+void Limit(Dataset& data, int64_t limit) {
+  if (limit == 0 || limit >= data.size()) return;
+  data.labels.resize(static_cast<size_t>(limit));
+  data.pixels.resize(
+      static_cast<size_t>(limit * data.shape.channels * data.shape.height * data.shape.width));
+}
+
+}  // namespace
+
+absl::StatusOr<Dataset> LoadDataset(const spec::DataSpec& spec, const std::filesystem::path& folder,
+                                    Split split) {
+  const int64_t limit = split == Split::kTrain ? spec.train_limit : spec.test_limit;
+  if (spec.name == spec::DataName::kGenerated) {
+    const int64_t whole = split == Split::kTrain ? kGeneratedTrain : kGeneratedTest;
+    return GenerateDataset(limit == 0 ? whole : std::min(limit, whole), split);
+  }
+  ASSIGN_OR_RETURN(Dataset data, LoadMnist(spec.name, folder, split));
+  Limit(data, limit);
+  return data;
+}
+
+std::vector<int64_t> EpochOrder(int64_t size, int64_t seed, int64_t epoch) {
+  std::vector<int64_t> order(static_cast<size_t>(size));
+  std::iota(order.begin(), order.end(), 0);
+  RandomStream random(kStreamOfOrder, static_cast<uint64_t>(seed), static_cast<uint64_t>(epoch));
+  for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.Below(i)]);
+  return order;
+}
+
+Batch MakeBatch(const Dataset& data, const std::vector<int64_t>& order, int64_t first,
+                int64_t last) {
+  const InputShape& shape = data.shape;
+  const int64_t pixels = shape.channels * shape.height * shape.width;
+  Batch batch{at::empty({last - first, shape.channels, shape.height, shape.width}, at::kFloat),
+              at::empty({last - first}, at::kLong)};
+  float* out = batch.images.data_ptr<float>();
+  int64_t* labels = batch.labels.data_ptr<int64_t>();
+  const float scale = 1.0F / (255.0F * data.deviation), offset = data.mean / data.deviation;
+  for (int64_t i = first; i < last; ++i) {
+    const auto index = static_cast<size_t>(order[static_cast<size_t>(i)]);
+    const uint8_t* in = data.pixels.data() + index * static_cast<size_t>(pixels);
+    for (int64_t p = 0; p < pixels; ++p) out[p] = static_cast<float>(in[p]) * scale - offset;
+    out += pixels;
+    *labels++ = data.labels[index];
+  }
+  return batch;
+}
+
+}  // namespace bsnn::trainer

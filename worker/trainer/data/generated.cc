@@ -1,0 +1,78 @@
+#include "worker/trainer/data/generated.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "worker/trainer/data/random_stream.h"
+
+namespace bsnn::trainer {
+namespace {
+
+constexpr int kSide = 28;
+constexpr uint64_t kStreamOfSet = 0x62736E6E;  // "bsnn"
+
+struct Stroke {
+  double x0, y0, x1, y1;
+};
+
+/// The figures share strokes, so that no single stroke gives the class away.
+constexpr std::array<std::array<Stroke, 3>, 10> kFigures = {{
+    {{{-7, -7, 7, -7}, {-7, 7, 7, 7}, {-7, -7, -7, 7}}},
+    {{{0, -8, 0, 8}, {-4, -4, 0, -8}, {-5, 8, 5, 8}}},
+    {{{-7, -7, 7, -7}, {7, -7, -7, 7}, {-7, 7, 7, 7}}},
+    {{{-7, -7, 7, -7}, {7, -7, 7, 7}, {-7, 7, 7, 7}}},
+    {{{-7, -7, -7, 0}, {-7, 0, 7, 0}, {7, -7, 7, 7}}},
+    {{{-7, -7, 7, 7}, {7, -7, -7, 7}, {-7, 0, 7, 0}}},
+    {{{-7, -7, 7, 7}, {7, -7, -7, 7}, {0, -8, 0, 8}}},
+    {{{-7, -7, 7, -7}, {7, -7, -7, 7}, {-3, 0, 4, 0}}},
+    {{{0, -8, 0, 8}, {-7, 0, 7, 0}, {-7, 7, 7, 7}}},
+    {{{-7, 0, 7, 0}, {-7, -7, -7, 7}, {7, -7, 7, 7}}},
+}};
+
+double DistanceToStroke(const Stroke& stroke, double x, double y) {
+  const double dx = stroke.x1 - stroke.x0, dy = stroke.y1 - stroke.y0;
+  const double share =
+      std::clamp(((x - stroke.x0) * dx + (y - stroke.y0) * dy) / (dx * dx + dy * dy), 0.0, 1.0);
+  return std::hypot(x - stroke.x0 - share * dx, y - stroke.y0 - share * dy);
+}
+
+void Draw(int label, RandomStream& random, uint8_t* picture) {
+  const double shift_x = random.Uniform(-3, 3), shift_y = random.Uniform(-3, 3);
+  const double slant = random.Uniform(-0.35, 0.35), scale = random.Uniform(0.75, 1.15);
+  const double width = random.Uniform(0.9, 1.8), contrast = random.Uniform(0.45, 1.0);
+  for (int row = 0; row < kSide; ++row) {
+    for (int column = 0; column < kSide; ++column) {
+      const double y = (row - 13.5 - shift_y) / scale;
+      const double x = (column - 13.5 - shift_x) / scale - slant * y;
+      double distance = 1e9;
+      for (const Stroke& stroke : kFigures.at(static_cast<size_t>(label))) {
+        distance = std::min(distance, DistanceToStroke(stroke, x, y));
+      }
+      const double ink = contrast * std::clamp(1.5 * (width - distance) + 0.5, 0.0, 1.0);
+      const double noisy = ink + random.Uniform(-0.25, 0.25);
+      picture[row * kSide + column] =
+          static_cast<uint8_t>(std::lround(255 * std::clamp(noisy, 0.0, 1.0)));
+    }
+  }
+}
+
+}  // namespace
+
+Dataset GenerateDataset(int64_t size, Split split) {
+  Dataset data;
+  data.shape = {.channels = 1, .height = kSide, .width = kSide, .classes = 10};
+  data.mean = 0.17F;
+  data.deviation = 0.24F;
+  data.pixels.resize(static_cast<size_t>(size) * kSide * kSide);
+  data.labels.resize(static_cast<size_t>(size));
+  for (int64_t i = 0; i < size; ++i) {
+    RandomStream random(kStreamOfSet, split == Split::kTrain ? 1 : 2, static_cast<uint64_t>(i));
+    const int label = static_cast<int>(random.Below(10));
+    data.labels[static_cast<size_t>(i)] = static_cast<uint8_t>(label);
+    Draw(label, random, data.pixels.data() + i * kSide * kSide);
+  }
+  return data;
+}
+
+}  // namespace bsnn::trainer

@@ -1,0 +1,225 @@
+/// bsnn-train: trains one job from a spec file, or evaluates a checkpoint. It knows no service.
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <c10/util/Exception.h>
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <fstream>
+#include <new>
+
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/logging.h"
+#include "base/status.h"
+#include "worker/trainer/checkpoint/checkpoint.h"
+#include "worker/trainer/train/evaluate.h"
+#include "worker/trainer/train/event_writer.h"
+#include "worker/trainer/train/stop_flag.h"
+#include "worker/trainer/train/trainer.h"
+
+namespace bsnn::trainer {
+namespace {
+
+enum ExitCode { kSucceeded = 0, kInfrastructure = 1, kUserError = 2, kStopped = 3 };
+
+struct Arguments {
+  std::string spec, data = ".", out, device = "auto", evaluate, predictions, log_level = "info";
+  int threads = 0;
+  bool resume = false;
+  bool describe_spec = false;
+};
+
+bool IsUserError(const absl::Status& status) {
+  return absl::IsInvalidArgument(status) || absl::IsNotFound(status) ||
+         absl::IsFailedPrecondition(status);
+}
+
+int Report(const absl::Status& status) {
+  fmt::print(stderr, "bsnn-train: {}\n", std::string(status.message()));
+  return IsUserError(status) ? kUserError : kInfrastructure;
+}
+
+absl::StatusOr<at::Device> ChooseDevice(const std::string& name, spec::Device wanted) {
+  const bool cuda = at::hasCUDA();
+  if (name == "auto") {
+    if (wanted == spec::Device::kCuda && !cuda) {
+      return base::InvalidFields({{"resources.device", "\"cuda\"",
+                                   "cpu or any: this machine or build has no CUDA device"}});
+    }
+    return at::Device(cuda && wanted != spec::Device::kCpu ? at::kCUDA : at::kCPU);
+  }
+  if (name == "cpu") return at::Device(at::kCPU);
+  const std::string digits = name.starts_with("cuda:") ? name.substr(5) : "";
+  if (digits.empty() || digits.size() > 2 ||
+      digits.find_first_not_of("0123456789") != digits.npos) {
+    return base::InvalidFields({{"--device", "'" + name + "'", "auto, cpu, cuda:N"}});
+  }
+  if (!cuda)
+    return base::InvalidFields(
+        {{"--device", name, "cpu: this machine or build has no CUDA device"}});
+  return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(std::stoi(digits)));
+}
+
+absl::StatusOr<spec::Finished> RunTrainer(const RunOptions& options, EventWriter& events) {
+  ASSIGN_OR_RETURN(const auto trainer, Trainer::Make(options, events, base::RealClock()));
+  return trainer->Run();
+}
+
+/// The one place where LibTorch's exceptions become a status.
+template <class Call>
+auto Guard(Call&& call) -> decltype(call()) {
+  try {
+    return call();
+  } catch (const c10::Error& error) {
+    return absl::InternalError(
+        base::Shorten(error.what_without_backtrace(), base::kErrorTextBytesMax));
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError("out of memory");
+  }
+}
+
+int Train(const Arguments& arguments) {
+  const auto text = base::ReadFile(arguments.spec, base::kSpecBytesMax);
+  if (!text.ok()) return Report(text.status());
+  const auto spec = spec::ParseJobSpec(*text);
+  if (!spec.ok()) return Report(spec.status());
+  const auto device = ChooseDevice(arguments.device, spec->resources.device);
+  if (!device.ok()) return Report(device.status());
+  const int threads = arguments.threads > 0 ? arguments.threads : spec->resources.threads;
+  if (threads > 0) at::set_num_threads(threads);
+  if (const absl::Status made = base::MakeFolder(arguments.out); !made.ok()) return Report(made);
+  auto events = EventWriter::Open(std::filesystem::path(arguments.out) / "events.jsonl",
+                                  arguments.resume, base::RealClock());
+  if (!events.ok()) return Report(events.status());
+
+  const RunOptions options{*spec, arguments.data, arguments.out, arguments.resume, *device};
+  const auto finished = Guard([&] { return RunTrainer(options, *events); });
+  if (finished.ok()) {
+    events->Write(*finished);
+    fmt::print(stderr, "{} at step {}: test accuracy {:.2f} %, checkpoint digest {}\n",
+               finished->outcome == spec::Outcome::kStopped ? "stopped" : "finished",
+               finished->step, 100 * finished->accuracy_ratio, finished->checkpoint_digest);
+    if (!events->status().ok()) return Report(events->status());
+    return finished->outcome == spec::Outcome::kStopped ? kStopped : kSucceeded;
+  }
+  const std::string message(finished.status().message());
+  events->Log(spec::Severity::kError, message);
+  events->Write(spec::Finished{spec::Outcome::kFailed, 0, 0, "",
+                               IsUserError(finished.status())
+                                   ? spec::TrainerFailure::kUserError
+                                   : spec::TrainerFailure::kInfrastructure,
+                               message});
+  return Report(finished.status());
+}
+
+absl::Status WritePredictions(const std::string& path, const Dataset& data,
+                              const Evaluation& evaluation) {
+  std::string text = "index,label,prediction\n";
+  for (size_t i = 0; i < evaluation.predictions.size(); ++i) {
+    text += fmt::format("{},{},{}\n", i, data.labels[i], evaluation.predictions[i]);
+  }
+  return base::WriteFileDurably(path, text);
+}
+
+absl::Status EvaluateCheckpoint(const Arguments& arguments) {
+  ASSIGN_OR_RETURN(const auto checkpoint, artifact::VerifyCheckpointFolder(arguments.evaluate));
+  ASSIGN_OR_RETURN(const spec::JobSpec spec, spec::ParseJobSpec(checkpoint.manifest.spec));
+  ASSIGN_OR_RETURN(const at::Device device, ChooseDevice(arguments.device, spec::Device::kAny));
+  if (arguments.threads > 0) at::set_num_threads(arguments.threads);
+  ASSIGN_OR_RETURN(const Dataset data, LoadDataset(spec.data, arguments.data, Split::kTest));
+  ASSIGN_OR_RETURN(const auto network, Network::Make(spec, data.shape));
+  ASSIGN_OR_RETURN(const NamedTensors tensors, LoadTensors(checkpoint.path / "model.safetensors"));
+  RETURN_IF_ERROR(RestoreState(network->State(), tensors, checkpoint.path.string()));
+  network->To(device);
+  const auto evaluation = Evaluate(*network, device, data, 256, StopRequested);
+  if (!evaluation) return absl::CancelledError("stopped on request");
+  fmt::print("checkpoint {} (step {}, digest {})\n", arguments.evaluate, checkpoint.manifest.step,
+             checkpoint.digest);
+  fmt::print("test accuracy {:.2f} % ({} of {} pictures), loss {:.4f}\n",
+             100 * evaluation->accuracy_ratio(), evaluation->correct, evaluation->pictures,
+             evaluation->loss);
+  for (int64_t label = 0; label < data.shape.classes; ++label) {
+    int64_t pictures = 0, correct = 0;
+    for (size_t i = 0; i < data.labels.size(); ++i) {
+      pictures += data.labels[i] == label;
+      correct += data.labels[i] == label && evaluation->predictions[i] == label;
+    }
+    if (pictures > 0)
+      fmt::print("  class {}: {:.2f} % of {}\n", label,
+                 100.0 * static_cast<double>(correct) / static_cast<double>(pictures), pictures);
+  }
+  if (arguments.predictions.empty()) return absl::OkStatus();
+  return WritePredictions(arguments.predictions, data, *evaluation);
+}
+
+void DescribeSpec() {
+  fmt::print("| field | allowed | default | meaning |\n|---|---|---|---|\n");
+  for (const auto& row : spec::DescribeFields()) {
+    fmt::print("| `{}` | {} | `{}` | {} |\n", row.path, row.allowed, row.default_value,
+               row.meaning);
+  }
+}
+
+}  // namespace
+
+int Main(int argc, char** argv) {
+  Arguments arguments;
+  CLI::App app{
+      "bsnn-train: trains a binary spiking network from a spec file, or evaluates a checkpoint"};
+  auto* spec = app.add_option("--spec", arguments.spec, "Job spec (JSON, docs/spec.md)");
+  app.add_option("--data", arguments.data, "Folder with the data set's files")
+      ->capture_default_str();
+  app.add_option("--out", arguments.out, "Folder for events.jsonl and checkpoints/")->needs(spec);
+  app.add_flag("--resume", arguments.resume,
+               "Go on from the newest checkpoint in --out that verifies");
+  app.add_option("--device", arguments.device, "auto, cpu, cuda:N")->capture_default_str();
+  app.add_option("--threads", arguments.threads,
+                 "CPU threads; 0 is the spec's, or LibTorch's choice")
+      ->check(CLI::Range(0, 1024));
+  auto* evaluate = app.add_option("--evaluate", arguments.evaluate,
+                                  "Classify the test set with this checkpoint folder");
+  app.add_option("--predictions", arguments.predictions,
+                 "With --evaluate: CSV of index,label,prediction")
+      ->needs(evaluate);
+  app.add_flag("--describe-spec", arguments.describe_spec, "Print every field of a spec");
+  app.add_option("--log-level", arguments.log_level, "debug, info, warning, error")
+      ->capture_default_str();
+  app.footer(
+      "Exit codes: 0 done; 1 machine or disk; 2 spec, data or arguments; 3 stopped by SIGTERM or "
+      "Ctrl-C\n"
+      "after a checkpoint.\n"
+      "Examples:\n"
+      "  bsnn-train --spec job.json --data ~/mnist --out run1\n"
+      "  bsnn-train --spec job.json --data ~/mnist --out run1 --resume\n"
+      "  bsnn-train --evaluate run1/checkpoints/step-00002814 --data ~/mnist");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kSucceeded : kUserError;
+  }
+  if (const absl::Status logging = base::StartLogging("bsnn-train", arguments.log_level);
+      !logging.ok()) {
+    return Report(logging);
+  }
+  InstallStopFlag();
+  if (arguments.describe_spec) {
+    DescribeSpec();
+    return kSucceeded;
+  }
+  if (!arguments.evaluate.empty()) {
+    const absl::Status status = Guard([&] { return EvaluateCheckpoint(arguments); });
+    return status.ok() ? int{kSucceeded} : Report(status);
+  }
+  if (arguments.spec.empty() || arguments.out.empty()) {
+    fmt::print(stderr, "bsnn-train: --spec and --out are needed (or --evaluate); see --help\n");
+    return kUserError;
+  }
+  return Train(arguments);
+}
+
+}  // namespace bsnn::trainer
+
+int main(int argc, char** argv) { return bsnn::trainer::Main(argc, argv); }

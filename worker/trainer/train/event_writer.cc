@@ -1,0 +1,59 @@
+#include "worker/trainer/train/event_writer.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <fstream>
+
+#include "base/limits.h"
+#include "base/logging.h"
+#include "base/status.h"
+
+namespace bsnn::trainer {
+namespace {
+
+struct Kept {
+  int64_t bytes = 0;
+  int64_t sequence = 0;
+};
+
+/// The whole events at the start of the file.
+Kept CountEvents(const std::filesystem::path& path) {
+  Kept kept;
+  std::ifstream file(path, std::ios::binary);
+  std::string line;
+  while (std::getline(file, line) && !file.eof()) {
+    const auto event = spec::ParseEventLine(line);
+    if (!event.ok()) break;
+    kept.bytes += static_cast<int64_t>(line.size()) + 1;
+    kept.sequence = event->sequence;
+  }
+  return kept;
+}
+
+}  // namespace
+
+absl::StatusOr<EventWriter> EventWriter::Open(const std::filesystem::path& path, bool continued,
+                                              const base::Clock& clock) {
+  const Kept kept = continued ? CountEvents(path) : Kept{};
+  base::FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+  if (!file.valid()) return base::ErrnoStatus(errno, "cannot create", path);
+  if (::ftruncate(file.get(), kept.bytes) != 0 || ::lseek(file.get(), kept.bytes, SEEK_SET) < 0) {
+    return base::ErrnoStatus(errno, "cannot write", path);
+  }
+  return EventWriter(std::move(file), path, kept.sequence, clock);
+}
+
+void EventWriter::WriteEvent(spec::Event event) {
+  if (!status_.ok()) return;
+  event.sequence = ++sequence_;
+  status_ = base::WriteAll(file_.get(), spec::ToJsonLine(event) + "\n", path_);
+}
+
+void EventWriter::Log(spec::Severity severity, std::string message) {
+  base::Log(static_cast<base::LogLevel>(severity), message);
+  Write(spec::LogLine{severity, std::move(message)});
+}
+
+}  // namespace bsnn::trainer

@@ -1,0 +1,207 @@
+#include "worker/trainer/train/trainer.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/zeros.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/status.h"
+#include "worker/trainer/nn/loss.h"
+#include "worker/trainer/train/stop_flag.h"
+
+namespace bsnn::trainer {
+namespace {
+
+constexpr int64_t kEvaluationBatch = 256;
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+enum Sum { kLoss, kCorrect, kPictures, kReportLoss, kReportSteps, kSums };
+
+RunLength LengthOf(const spec::JobSpec& spec, const Dataset& data) {
+  const int64_t batch = spec.training.batch_size;
+  return {.steps_per_epoch = (data.size() + batch - 1) / batch, .epochs = spec.training.epochs};
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Make(const RunOptions& options,
+                                                       EventWriter& events,
+                                                       const base::Clock& clock) {
+  ASSIGN_OR_RETURN(Dataset train, LoadDataset(options.spec.data, options.data, Split::kTrain));
+  ASSIGN_OR_RETURN(Dataset test, LoadDataset(options.spec.data, options.data, Split::kTest));
+  ASSIGN_OR_RETURN(std::unique_ptr<Network> network, Network::Make(options.spec, train.shape));
+  network->To(options.device);
+  std::unique_ptr<Trainer> trainer(
+      new Trainer(options, std::move(train), std::move(test), std::move(network), events, clock));
+  if (options.resume) RETURN_IF_ERROR(trainer->Restore());
+  return trainer;
+}
+
+Trainer::Trainer(const RunOptions& options, Dataset train, Dataset test,
+                 std::unique_ptr<Network> network, EventWriter& events, const base::Clock& clock)
+    : options_(options),
+      train_(std::move(train)),
+      test_(std::move(test)),
+      run_(LengthOf(options.spec, train_)),
+      clock_(clock),
+      events_(events),
+      network_(std::move(network)),
+      optimizer_(Optimizer::Make(options.spec.optimizer, network_->parameters())),
+      flips_(network_->weight_layers()),
+      gradients_(network_->weight_layers()),
+      cursor_(at::zeros({2}, at::kLong)),
+      sums_(at::zeros({kSums}, at::kDouble)),
+      accuracy_ratio_(kNan) {
+  network_->KeepGradients(true);
+  network_->CountActivity(true);
+}
+
+TrainingState Trainer::State() const {
+  TrainingState state{.model = network_->State(), .training = {}};
+  const auto add = [&](const char* prefix, NamedTensors tensors) {
+    for (NamedTensor& named : tensors) {
+      state.training.push_back({fmt::format("{}.{}", prefix, named.name), std::move(named.tensor)});
+    }
+  };
+  add("optimizer", optimizer_->State());
+  add("flips", flips_.State());
+  add("gradients", gradients_.State());
+  add("activity", network_->ActivityState());
+  state.training.push_back({"cursor", cursor_});
+  state.training.push_back({"sums", sums_});
+  return state;
+}
+
+absl::Status Trainer::Restore() {
+  std::vector<std::string> warnings;
+  const auto newest = FindNewest(options_.out / "checkpoints", warnings);
+  for (std::string& warning : warnings) events_.Log(spec::Severity::kWarning, std::move(warning));
+  if (absl::IsNotFound(newest.status())) {
+    events_.Log(spec::Severity::kInfo, "nothing to resume from: starting from the beginning");
+    return absl::OkStatus();
+  }
+  if (!newest.ok()) return newest.status();
+  RETURN_IF_ERROR(RestoreCheckpoint(*newest, options_.spec, State()));
+  checkpoint_digest_ = newest->digest;
+  accuracy_ratio_ = newest->manifest.accuracy_ratio;
+  events_.Log(spec::Severity::kInfo,
+              fmt::format("resumed from {} at step {}", newest->path.filename().string(), step()));
+  return absl::OkStatus();
+}
+
+int32_t Trainer::epoch() const {
+  return static_cast<int32_t>(std::max<int64_t>(0, step() - 1) / run_.steps_per_epoch) + 1;
+}
+
+absl::StatusOr<spec::Finished> Trainer::Run() {
+  ReportStart();
+  report_time_ = clock_.Steady();
+  report_step_ = step();
+  while (events_.status().ok()) {
+    const bool stop = StopRequested();
+    if (!stop && epoch_is_over()) {
+      ASSIGN_OR_RETURN(const bool done, EndEpoch());
+      if (!done) continue;  // asked to stop on the way: saved below
+    } else if (stop) {
+      RETURN_IF_ERROR(Save(kNan));
+      return spec::Finished{spec::Outcome::kStopped,
+                            step(),
+                            accuracy_ratio_,
+                            checkpoint_digest_,
+                            spec::TrainerFailure::kNone,
+                            "stopped on request"};
+    } else if (step() == steps_total()) {
+      return spec::Finished{
+          spec::Outcome::kSucceeded,   step(), accuracy_ratio_, checkpoint_digest_,
+          spec::TrainerFailure::kNone, ""};
+    } else {
+      Step();
+      const int64_t every = options_.spec.checkpoint.every_steps;
+      if (every > 0 && step() % every == 0 && !epoch_is_over()) RETURN_IF_ERROR(Save(kNan));
+    }
+  }
+  return events_.status();
+}
+
+void Trainer::Step() {
+  const int64_t epoch_index = step() / run_.steps_per_epoch;
+  if (order_epoch_ != epoch_index) {
+    order_ = EpochOrder(train_.size(), options_.spec.training.seed, epoch_index);
+    order_epoch_ = epoch_index;
+  }
+  const int64_t batch_size = options_.spec.training.batch_size;
+  const int64_t first = step() % run_.steps_per_epoch * batch_size;
+  const int64_t last = std::min(first + batch_size, train_.size());
+  const absl::Duration before = clock_.Steady();
+  const Batch batch = MakeBatch(train_, order_, first, last);
+  data_wait_ += clock_.Steady() - before;
+
+  network_->SetTrainingProgress(step(), steps_total());
+  const at::Tensor labels = batch.labels.to(options_.device);
+  const at::Tensor logits = network_->Forward(batch.images.to(options_.device));
+  const at::Tensor loss = Loss(options_.spec.loss, logits, labels);
+  loss.backward();
+  gradients_.Observe(network_->Gradients());
+  optimizer_->Step(LearningRate(options_.spec, run_, step()));
+  flips_.ObserveStep();
+
+  double* sums = sums_.data_ptr<double>();
+  const double loss_now = loss.item<double>();
+  sums[kLoss] += loss_now * static_cast<double>(last - first);
+  sums[kCorrect] += static_cast<double>(CountCorrect(logits.detach(), labels).item<int64_t>());
+  sums[kPictures] += static_cast<double>(last - first);
+  sums[kReportLoss] += loss_now;
+  sums[kReportSteps] += 1;
+  int64_t* cursor = cursor_.data_ptr<int64_t>();
+  ++cursor[0];
+  cursor[1] = cursor[0] % run_.steps_per_epoch == 0;
+  if (step() % options_.spec.training.report_every_steps == 0 || epoch_is_over()) ReportProgress();
+}
+
+void Trainer::Metric(const char* name, double value, std::string layer, const char* split,
+                     int32_t time_step) {
+  events_.Write(
+      spec::MetricPoint{name, std::move(layer), split, time_step, step(), epoch(), value});
+}
+
+absl::StatusOr<bool> Trainer::EndEpoch() {
+  const absl::Duration before = clock_.Steady();
+  network_->CountActivity(false);
+  const auto evaluation =
+      Evaluate(*network_, options_.device, test_, kEvaluationBatch, StopRequested);
+  network_->CountActivity(true);
+  if (!evaluation) return false;
+  evaluation_time_ = clock_.Steady() - before;
+  accuracy_ratio_ = evaluation->accuracy_ratio();
+  ReportEpoch(*evaluation);
+  flips_.StartEpoch();
+  gradients_.Reset();
+  network_->ResetActivity();
+  sums_.zero_();
+  cursor_.data_ptr<int64_t>()[1] = 0;
+  report_time_ = clock_.Steady();
+  data_wait_ = absl::ZeroDuration();
+  const bool last = step() == steps_total();
+  if (last || epoch() % options_.spec.checkpoint.every_epochs == 0) {
+    RETURN_IF_ERROR(Save(accuracy_ratio_));
+  }
+  return true;
+}
+
+absl::Status Trainer::Save(double accuracy_ratio) {
+  const std::filesystem::path folder = options_.out / "checkpoints";
+  const auto whole_epochs = static_cast<int32_t>(step() / run_.steps_per_epoch);
+  ASSIGN_OR_RETURN(
+      const auto saved,
+      SaveCheckpoint(folder, options_.spec, State(),
+                     {.step = step(), .epoch = whole_epochs, .accuracy_ratio = accuracy_ratio}));
+  checkpoint_digest_ = saved.digest;
+  events_.Write(spec::CheckpointWritten{
+      step(), whole_epochs, "checkpoints/" + saved.path.filename().string(), saved.digest,
+      static_cast<int64_t>(saved.size_bytes()), accuracy_ratio});
+  return ApplyRetention(folder, options_.spec.checkpoint);
+}
+
+}  // namespace bsnn::trainer

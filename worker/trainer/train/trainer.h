@@ -1,0 +1,97 @@
+/// One run of training: from a spec and a data set to events and checkpoints in a folder.
+///
+/// The loop has two kinds of moments, between which it can stop and from which it can resume:
+/// before a step, and before an epoch's end (evaluation, metrics, checkpoint). Both are in the
+/// checkpoint, so that a resumed run ends with the same bytes as one never stopped.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <absl/status/statusor.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "spec/event.h"
+#include "spec/job_spec.h"
+#include "worker/trainer/checkpoint/checkpoint.h"
+#include "worker/trainer/data/dataset.h"
+#include "worker/trainer/measure/flips.h"
+#include "worker/trainer/measure/gradients.h"
+#include "worker/trainer/model/network.h"
+#include "worker/trainer/optim/optimizer.h"
+#include "worker/trainer/optim/schedule.h"
+#include "worker/trainer/train/evaluate.h"
+#include "worker/trainer/train/event_writer.h"
+
+namespace bsnn::trainer {
+
+struct RunOptions {
+  spec::JobSpec spec;
+  std::filesystem::path data;
+  std::filesystem::path out;
+  bool resume = false;
+  at::Device device = at::kCPU;
+};
+
+/// Confined to one thread. LibTorch's exceptions pass through: main catches them.
+class Trainer {
+ public:
+  /// Loads the data, builds the network, restores the newest checkpoint where asked to.
+  static absl::StatusOr<std::unique_ptr<Trainer>> Make(const RunOptions& options,
+                                                       EventWriter& events,
+                                                       const base::Clock& clock);
+
+  /// Trains to the end or until a stop is asked for. Errors are of files and of the disk.
+  absl::StatusOr<spec::Finished> Run();
+
+ private:
+  Trainer(const RunOptions& options, Dataset train, Dataset test, std::unique_ptr<Network> network,
+          EventWriter& events, const base::Clock& clock);
+
+  absl::Status Restore();
+  TrainingState State() const;
+  void ReportStart();
+  void Step();
+  void ReportProgress();
+  /// False where a stop was asked for before it was done.
+  absl::StatusOr<bool> EndEpoch();
+  void ReportEpoch(const Evaluation& evaluation);
+  absl::Status Save(double accuracy_ratio);
+  void Metric(const char* name, double value, std::string layer = "", const char* split = "",
+              int32_t time_step = -1);
+
+  int64_t step() const { return cursor_.data_ptr<int64_t>()[0]; }
+  bool epoch_is_over() const { return cursor_.data_ptr<int64_t>()[1] != 0; }
+  int64_t steps_total() const { return run_.steps_per_epoch * run_.epochs; }
+  /// 1-based: of the step just done, or of the first.
+  int32_t epoch() const;
+
+  // Fixed after construction.
+  const RunOptions options_;
+  const Dataset train_;
+  const Dataset test_;
+  const RunLength run_;
+  const base::Clock& clock_;
+  // Changing; all of it that outlives a step is in State().
+  EventWriter& events_;
+  std::unique_ptr<Network> network_;
+  std::unique_ptr<Optimizer> optimizer_;
+  FlipMeter flips_;
+  GradientMeter gradients_;
+  at::Tensor cursor_;  ///< int64 [2]: steps done; whether an epoch's end is due
+  at::Tensor sums_;    ///< float64 [4]: epoch's loss and correct, pictures; loss since the report
+  std::vector<int64_t> order_;  ///< of the epoch order_epoch_
+  int64_t order_epoch_ = -1;
+  // For people: rates and the end so far.
+  absl::Duration report_time_;
+  absl::Duration data_wait_;
+  absl::Duration evaluation_time_;
+  int64_t report_step_ = 0;
+  double seconds_per_step_ = 0;
+  double accuracy_ratio_;
+  std::string checkpoint_digest_;
+};
+
+}  // namespace bsnn::trainer
