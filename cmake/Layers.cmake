@@ -7,7 +7,7 @@
 set(BSNN_MAY_USE_base "")
 set(BSNN_MAY_USE_spec base)
 set(BSNN_MAY_USE_artifact base)
-set(BSNN_MAY_USE_blob base)
+set(BSNN_MAY_USE_blob artifact base)
 set(BSNN_MAY_USE_proto "")
 set(BSNN_MAY_USE_wire proto spec base)
 

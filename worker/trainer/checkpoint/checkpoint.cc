@@ -19,39 +19,39 @@ namespace bsnn::trainer {
 namespace {
 
 namespace fs = std::filesystem;
-using artifact::Dtype;
+using artifact::TensorType;
 
 constexpr char kModelFile[] = "model.safetensors";
 constexpr char kTrainingFile[] = "training.safetensors";
 
-Dtype ToDtype(at::ScalarType type) {
+TensorType ToTensorType(at::ScalarType type) {
   switch (type) {
     case at::kFloat:
-      return Dtype::kF32;
+      return TensorType::kF32;
     case at::kDouble:
-      return Dtype::kF64;
+      return TensorType::kF64;
     case at::kLong:
-      return Dtype::kI64;
+      return TensorType::kI64;
     case at::kByte:
-      return Dtype::kU8;
+      return TensorType::kU8;
     default:
       TORCH_CHECK(false, "checkpoint: tensors of type ", type, " are not stored");
   }
 }
 
-absl::StatusOr<at::ScalarType> FromDtype(const artifact::TensorView& tensor) {
-  switch (tensor.dtype) {
-    case Dtype::kF32:
+absl::StatusOr<at::ScalarType> FromTensorType(const artifact::TensorEntry& tensor) {
+  switch (tensor.type) {
+    case TensorType::kF32:
       return at::kFloat;
-    case Dtype::kF64:
+    case TensorType::kF64:
       return at::kDouble;
-    case Dtype::kI64:
+    case TensorType::kI64:
       return at::kLong;
-    case Dtype::kU8:
+    case TensorType::kU8:
       return at::kByte;
     default:
       return absl::DataLossError(
-          fmt::format("tensor '{}' has a dtype that no checkpoint of ours has", tensor.name));
+          fmt::format("tensor '{}' has a type that no checkpoint of ours has", tensor.name));
   }
 }
 
@@ -59,13 +59,13 @@ artifact::FileContent ToFile(const char* name, const NamedTensors& tensors,
                              std::map<std::string, std::string> metadata) {
   return {name, [&tensors, metadata = std::move(metadata)](const artifact::ByteSink& sink) {
             std::vector<at::Tensor> kept;  // the views below borrow from these
-            std::vector<artifact::TensorView> views;
+            std::vector<artifact::TensorBytes> views;
             for (const NamedTensor& named : tensors) {
               kept.push_back(named.tensor.detach().cpu().contiguous());
               const at::Tensor& tensor = kept.back();
               views.push_back({named.name,
-                               ToDtype(tensor.scalar_type()),
-                               tensor.sizes().vec(),
+                               ToTensorType(tensor.scalar_type()),
+                               {tensor.sizes().begin(), tensor.sizes().end()},
                                {static_cast<const char*>(tensor.data_ptr()), tensor.nbytes()}});
             }
             return artifact::WriteSafetensors(views, metadata, sink);
@@ -106,13 +106,15 @@ absl::StatusOr<artifact::VerifiedCheckpoint> SaveCheckpoint(const fs::path& fold
 }
 
 absl::StatusOr<NamedTensors> LoadTensors(const fs::path& file) {
-  ASSIGN_OR_RETURN(const artifact::Safetensors loaded, artifact::Safetensors::Load(file));
+  ASSIGN_OR_RETURN(const auto opened, artifact::SafetensorsFile::Open(file));
   NamedTensors tensors;
-  for (const artifact::TensorView& view : loaded.tensors()) {
-    ASSIGN_OR_RETURN(const at::ScalarType type, FromDtype(view));
-    at::Tensor tensor = at::empty(view.shape, type);
-    std::memcpy(tensor.data_ptr(), view.bytes.data(), view.bytes.size());
-    tensors.push_back({view.name, std::move(tensor)});
+  for (const artifact::TensorEntry& entry : opened.tensors()) {
+    ASSIGN_OR_RETURN(const at::ScalarType type, FromTensorType(entry));
+    const std::vector<int64_t> shape(entry.shape.begin(), entry.shape.end());
+    at::Tensor tensor = at::empty(shape, type);
+    RETURN_IF_ERROR(
+        opened.Read(entry, {static_cast<char*>(tensor.data_ptr()), tensor.nbytes()}));
+    tensors.push_back({entry.name, std::move(tensor)});
   }
   return tensors;
 }
