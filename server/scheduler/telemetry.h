@@ -71,6 +71,7 @@ struct Snapshot {
   int64_t workers_online = 0;
   int64_t workers_draining = 0;
   int64_t workers_lost = 0;
+  double heartbeat_age_seconds_max = -1;  ///< of workers that are not lost; -1 where there is none
   std::array<int64_t, kDevices> slots{};  ///< by device, of workers that are not lost
   std::array<int64_t, kDevices> slots_used{};
   std::vector<JobSample> samples;
