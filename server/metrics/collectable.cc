@@ -250,7 +250,7 @@ void AddWorkerFamilies(const ServiceSample& sample, std::vector<MetricFamily>& f
   }
   MetricFamily age = Family("bsnn_worker_heartbeat_age_seconds", MetricType::Gauge,
                             "Longest silence of a worker that is not lost; 0 without workers.");
-  Add(age, {}, sample.heartbeat_age_seconds_max.value_or(0));
+  Add(age, {}, std::max(0.0, snapshot.heartbeat_age_seconds_max));
   for (MetricFamily* family : {&workers, &slots, &age}) families.push_back(std::move(*family));
   families.push_back(Single("bsnn_worker_leases_expired_total", MetricType::Counter,
                             "Workers taken for lost after their lease.",

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,7 +27,6 @@ struct DurationCounts {
 
 struct ServiceSample {
   scheduler::Snapshot snapshot;
-  std::optional<double> heartbeat_age_seconds_max;  ///< of workers that are not lost
   int64_t checkpoint_read_bytes = 0;
   int64_t checkpoint_write_bytes = 0;
   int64_t checkpoint_verify_failures = 0;
