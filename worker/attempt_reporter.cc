@@ -149,7 +149,7 @@ void AttemptReporter::Publish() {
       backoff.Reset();
       continue;
     }
-    if (backoff.tries() == 0) {
+    if (backoff.tries() == 0 && !calls_.cancelled()) {
       base::LogWarning(fmt::format("event=publishing_held_up attempt={}", name_));
     }
     if (!calls_.Wait(backoff.Next())) break;

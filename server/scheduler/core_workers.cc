@@ -175,13 +175,11 @@ absl::StatusOr<SynchronizeReply> Core::Synchronize(Instant now, const Synchroniz
     // What was written for it in this call is enqueued after this: the wrapper adds that ticket.
     ticket = std::max(ticket, job.ticket);
   }
+  // What is left is not live. Not named in the reply, it is killed and forgotten: that its end is
+  // durable is therefore a condition of the reply.
   for (const auto& [key, phase] : reported) {
-    AttemptOrder order;
-    order.job = key.first;
-    order.epoch = key.second;
-    order.action = Action::kKill;
-    reply.orders.push_back(std::move(order));
     reply.next_call = options_.next_call_busy;
+    if (const Job* job = Find(key.first)) ticket = std::max(ticket, job->ticket);
   }
   return reply;
 }
