@@ -28,7 +28,7 @@ absl::Status Core::Load(Instant now) {
     Worker& worker = workers_[record.id];
     worker.record = std::move(record);
     worker.last_seen = now.steady;
-    SetTimer(now.steady + options_.lease, worker);
+    SetTimer(now.steady + LeaseOf(worker), worker);
   }
   for (auto& loaded : state.jobs) AddLoaded(now, std::move(loaded));
   return absl::OkStatus();
@@ -223,17 +223,18 @@ void Core::Review(Instant now, Worker& worker, absl::Duration at) {
     workers_.erase(worker.record.id);
     return;
   }
-  const absl::Duration due = worker.last_seen + options_.lease;
+  const absl::Duration lease = LeaseOf(worker);
+  const absl::Duration due = worker.last_seen + lease;
   if (due > now.steady) return SetTimer(due, worker);
   // Much too late: this program itself stood still, and nobody could have called it.
   if (now.steady - at > options_.lease / 2) {
     worker.last_seen = now.steady;
-    return SetTimer(now.steady + options_.lease, worker);
+    return SetTimer(now.steady + lease, worker);
   }
   ++counters_.leases_expired;
   LoseWorker(now, worker,
              fmt::format("worker {} was silent for {:g} s", worker.record.id.value(),
-                         absl::ToDoubleSeconds(options_.lease)));
+                         absl::ToDoubleSeconds(lease)));
 }
 
 void Core::Enter(Instant now, Job& job, Trigger trigger) {

@@ -150,6 +150,7 @@ class Core {
   void WithdrawSlots(const Worker& worker);
   void LoseWorker(Instant now, Worker& worker, std::string_view why);
   AttemptOrder OrderOf(const Job& job) const;
+  absl::Duration LeaseOf(const Worker& worker) const;
   static spec::Device DeviceOf(const Worker& worker, int32_t slot);
 
   // core_events.cc

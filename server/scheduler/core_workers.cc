@@ -48,6 +48,10 @@ spec::Device Core::DeviceOf(const Worker& worker, int32_t slot) {
   return spec::Device::kAny;  // its slots have changed since; no slot to give back
 }
 
+absl::Duration Core::LeaseOf(const Worker& worker) const {
+  return worker.confirmed ? options_.lease : std::max(options_.lease, options_.recovery_min);
+}
+
 void Core::FreeSlot(const Worker& worker, int32_t slot) {
   if (worker.lost || worker.draining || !worker.confirmed) return;
   const spec::Device device = DeviceOf(worker, slot);

@@ -31,6 +31,9 @@ struct Nothing {};
 
 struct Options {
   absl::Duration lease = absl::Seconds(15);                 ///< a worker silent for longer is lost
+  /// After a start of the coordinator, the workers of before get the lease, but at least this: they
+  /// have been backing off.
+  absl::Duration recovery_min = absl::Seconds(10);
   absl::Duration next_call = absl::Seconds(1);              ///< a worker's calls, when quiet
   absl::Duration next_call_busy = absl::Milliseconds(200);  ///< while something changes
   absl::Duration start_limit = absl::Minutes(30);  ///< longest STARTING: restoring, loading data
