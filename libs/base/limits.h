@@ -11,7 +11,8 @@ inline constexpr int kMessageBytesMax = 4 << 20;    ///< one gRPC message, eithe
 inline constexpr int kChunkBytes = 1 << 20;         ///< data of one checkpoint chunk
 inline constexpr int kEventsPerBatchMax = 1000;     ///< events of one PublishEvents call
 inline constexpr int kConcurrentStreamsMax = 1000;  ///< HTTP/2 streams of one connection
-inline constexpr int kErrorTextBytesMax = 1024;     ///< an error's message on the wire
+inline constexpr int kErrorTextBytesMax = 1024;     ///< an error's message as it is kept
+inline constexpr int kWireErrorTextBytesMax = 512;  ///< the same on the wire: trailers are small
 
 // Files.
 inline constexpr uint64_t kSpecBytesMax = 1 << 20;      ///< a job file

@@ -69,14 +69,15 @@ FieldFault ToFault(const google::rpc::BadRequest::FieldViolation& violation) {
 
 grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
+  // The same in both places: clients refuse details whose message differs.
   const std::string message =
-      base::Shorten({status.message().data(), status.message().size()}, base::kErrorTextBytesMax);
+      base::Shorten({status.message().data(), status.message().size()}, base::kWireErrorTextBytesMax);
   const auto faults = base::FaultsOf(status);
   const base::Reason reason = base::ReasonOf(status);
 
   google::rpc::Status details;
   details.set_code(static_cast<int>(status.code()));
-  details.set_message(base::Shorten(message, 256));
+  details.set_message(message);
   google::rpc::ErrorInfo info;
   info.set_domain(kErrorDomain);
   info.set_reason(reason.reason.empty() ? DefaultReason(status, !faults.empty()) : reason.reason);

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import grpc
-from bsnn.v1 import checkpoint_pb2, checkpoint_pb2_grpc, job_pb2, job_pb2_grpc, worker_pb2_grpc
+from bsnn.v1 import checkpoint_pb2, checkpoint_pb2_grpc, job_pb2, job_pb2_grpc, spec_pb2, worker_pb2_grpc
 
 BIN = pathlib.Path(os.environ["BSNN_BIN"])
 SHARED = pathlib.Path(os.environ.get("BSNN_SHARED", pathlib.Path(__file__).parents[2] / ".." / "shared")).resolve()
@@ -92,7 +92,7 @@ class Service:
     # ---- Asking ----
 
     def submit(self, job_id="", request_id="", spec=None, **fields):
-        job = job_pb2.Job()
+        job = job_pb2.Job(spec=spec_pb2.JobSpec())
         fill(job.spec, spec or {})
         for path, value in fields.items():
             section, name = path.split("__")
