@@ -42,7 +42,7 @@ absl::StatusOr<Json> LoadSpec(const SubmitOptions& options) {
   if (!options.file.empty()) {
     auto text =
         base::ReadFile(options.file == "-" ? "/dev/stdin" : options.file, base::kSpecBytesMax);
-    if (!text.ok()) return text.status();
+    if (!text.ok()) return absl::InvalidArgumentError(text.status().message());
     json = Json::parse(*text, nullptr, /*allow_exceptions=*/false, /*ignore_comments=*/true);
     if (!json.is_object()) {
       return base::InvalidFields({{options.file, "not JSON", "a JSON object; see docs/spec.md"}});

@@ -1,13 +1,23 @@
 #include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstdio>
 #include <map>
 
+#include "base/fault.h"
 #include "client/commands/command.h"
 
 namespace bsnn::client {
 namespace {
+
+size_t TerminalWidth() {
+  constexpr size_t kWidthDefault = 80;
+  winsize size{};
+  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return kWidthDefault;
+  return size.ws_col;
+}
 
 /// What is drawn: the job's newest state, and its curves by epoch.
 class Watch {
@@ -58,9 +68,13 @@ class Watch {
 
   std::string Picture() const {
     const auto& progress = job_.progress();
+    // One line each, or the next drawing would not cover this one.
     std::string text =
-        fmt::format("{}  {}  {}\n", job_.name(), PrintState(v1::Job::State_Name(job_.state())),
-                    job_.state_message());
+        base::Shorten(fmt::format("{}  {}  {}", job_.name(),
+                                  PrintState(v1::Job::State_Name(job_.state())),
+                                  job_.state_message()),
+                      TerminalWidth() - 1) +
+        "\n";
     text += fmt::format("  {}  epoch {} of {}  step {} of {}\n",
                         PrintBar(progress.progress_ratio(), 40), progress.epoch(),
                         progress.epochs_total(), progress.step(), progress.steps_total());

@@ -130,17 +130,10 @@ absl::Status Client::DeleteJob(const std::string& name) {
 absl::Status Client::WatchJob(const std::string& name, const JobCallback& callback) {
   v1::WatchJobRequest request;
   request.set_name(name);
-  bool ended = false;
   return impl_->Resume([&] {
     grpc::ClientContext context;
     auto reader = impl_->jobs->WatchJob(&context, request);
-    Round round = ReadAll<v1::Job>(context, *reader, [&](const v1::Job& job) {
-      ended = HasEnded(job.state());
-      return callback(job);
-    });
-    // A server that went down cleanly ends the stream with OK, though the job goes on.
-    if (round.status.ok() && round.moved && !ended) return round;
-    return round;
+    return ReadAll<v1::Job>(context, *reader, callback);
   });
 }
 
