@@ -4,7 +4,9 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
+import threading
 import time
 
 import grpc
@@ -75,10 +77,10 @@ class Service:
             self.checkpoints = checkpoint_pb2_grpc.CheckpointServiceStub(self.channel)
             self.worker_service = worker_pb2_grpc.WorkerServiceStub(self.channel)
 
-    def start_worker(self, name="w1", data=None, *extra):
+    def start_worker(self, name="w1", data=None, *extra, address=None):
         self.workers[name] = Program(
             "bsnn-worker",
-            ["--coordinator", self.address, "--id", name, "--data", data or self.folder, "--work",
+            ["--coordinator", address or self.address, "--id", name, "--data", data or self.folder, "--work",
              self.folder / f"work-{name}", "--cpu-slots", 1, "--threads-per-slot", 1, *extra],
             self.folder / f"worker-{name}.log")
 
@@ -148,12 +150,56 @@ class Service:
                                   capture_output=True, text=True).stdout.split()
         return int(children[0]) if children else None
 
-    def ctl(self, *arguments, code=0, timeout=60):
+    def ctl(self, *arguments, code=0, timeout=60, address=None):
         """bsnnctl's output; its exit code must be `code`."""
         done = subprocess.run([str(BIN / "bsnnctl"), *map(str, arguments)], capture_output=True, text=True,
-                              timeout=timeout, env={**os.environ, "BSNN_COORDINATOR": self.address})
+                              timeout=timeout, env={**os.environ, "BSNN_COORDINATOR": address or self.address})
         assert done.returncode == code, f"bsnnctl {arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout if code == 0 else done.stderr
+
+
+class CuttingProxy:
+    """Forwards TCP to the coordinator and cuts its first connections, each after so many bytes."""
+
+    def __init__(self, target, cuts):
+        host, port = target.rsplit(":", 1)
+        self.target, self.cuts, self.lock, self.cut_count = (host, int(port)), list(cuts), threading.Lock(), 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            try:
+                server = socket.create_connection(self.target)
+            except OSError:
+                client.close()
+                continue
+            with self.lock:
+                budget = [self.cuts.pop(0) if self.cuts else None]
+            for source, sink in ((client, server), (server, client)):
+                threading.Thread(target=self._copy, args=(source, sink, budget), daemon=True).start()
+
+    def _copy(self, source, sink, budget):
+        with contextlib.suppress(OSError):
+            while block := source.recv(4096):
+                with self.lock:
+                    if budget[0] is not None:
+                        budget[0] -= len(block)
+                        if budget[0] < 0:
+                            self.cut_count += 1
+                            break
+                sink.sendall(block)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self.listener.close()
 
 
 def fill(message, values):

@@ -1,13 +1,11 @@
 """Checkpoints that break, downloads that are cut, and what is kept."""
 import hashlib
-import os
 import random
-import signal
 
 import grpc
 import pytest
 from bsnn.v1 import checkpoint_pb2, job_pb2
-from service import run_alone, small_job
+from service import CuttingProxy, run_alone, small_job
 
 
 def flip_bit(path, seed):
@@ -63,14 +61,28 @@ def test_a_cut_download_of_the_client_goes_on(service, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     service.ctl("checkpoints", "download", checkpoint.name, whole)
     assert checkpoint.digest in service.ctl("checkpoints", "verify", whole)
-    # A download that was killed has left a part of the files beside its target.
-    parts = [path for path in tmp_path.iterdir() if "cut" in path.name]
-    assert not parts
-    service.ctl("checkpoints", "download", checkpoint.name, cut)
+    dice = random.Random(2)
+    proxy = CuttingProxy(service.address, [dice.randrange(20_000, 440_000) for _ in range(4)])
+    service.ctl("checkpoints", "download", checkpoint.name, cut, address=proxy.address)
+    proxy.close()
+    assert proxy.cut_count >= 1
     for file in checkpoint.files:
         assert (cut / file.name).read_bytes() == (whole / file.name).read_bytes()
     flip_bit(cut / "model.safetensors", seed=1)
     assert "model.safetensors" in service.ctl("checkpoints", "verify", cut, code=1)
+
+
+def test_an_upload_that_is_cut_goes_on(service, tmp_path):
+    spec = small_job(epochs=4)
+    _, alone = run_alone(tmp_path / "alone", spec)
+    dice = random.Random(3)
+    proxy = CuttingProxy(service.address, [dice.randrange(20_000, 900_000) for _ in range(8)])
+    service.start_worker(address=proxy.address)
+    ended = service.wait_end(service.submit(spec=spec).name)
+    proxy.close()
+    assert proxy.cut_count >= 2
+    assert ended.state == job_pb2.Job.SUCCEEDED and ended.restart_count == 0
+    assert ended.result.checkpoint_digest == alone["checkpoint_digest"]
 
 
 def test_retention_pin_and_delete(service):
