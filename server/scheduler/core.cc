@@ -52,10 +52,11 @@ void Core::AddLoaded(Instant now, store::LoadedJob loaded) {
   job.record.status.metric_points -= std::ssize(shown);
 
   const auto& scheduling = job.record.spec->scheduling;
-  job.deadline = scheduling.deadline_seconds == 0
-                     ? absl::InfiniteDuration()
-                     : now.steady + (job.record.create_time +
-                                     absl::Seconds(scheduling.deadline_seconds) - now.wall);
+  job.deadline = absl::InfiniteDuration();
+  if (scheduling.deadline_seconds > 0 && job.status().start_time != absl::InfiniteFuture()) {
+    job.deadline = now.steady + (job.status().start_time +
+                                 absl::Seconds(scheduling.deadline_seconds) - now.wall);
+  }
   job.release = now.steady;
   job.due = absl::InfiniteDuration();
   if (IsFinal(job.status().state)) return;
@@ -185,7 +186,7 @@ void Core::Review(Instant now, Job& job, absl::Duration at) {
     return;
   }
   if (job.deadline <= now.steady && state != JobState::kCancelling) {
-    const std::string message = fmt::format("the deadline of {} s after its creation has passed",
+    const std::string message = fmt::format("it ran for longer than its deadline of {} s",
                                             job.record.spec->scheduling.deadline_seconds);
     if (job.live()) EndAttempt(now, job, FailureClass::kDeadline, message);
     return EndJob(now, job, Trigger::kExpired, FailureClass::kDeadline, message);

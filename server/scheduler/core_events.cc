@@ -147,7 +147,11 @@ void Core::Take(Instant now, Job& job, const spec::Event& event,
     attempt.resumed_from_step = started->resumed_from_step;
     status.progress.step = started->resumed_from_step;
     status.progress.steps_total = started->steps_total;
-    if (status.start_time == absl::InfiniteFuture()) status.start_time = now.wall;
+    if (status.start_time == absl::InfiniteFuture()) {
+      status.start_time = now.wall;
+      const int32_t deadline = job.record.spec->scheduling.deadline_seconds;
+      if (deadline > 0) SetTimer(job.deadline = now.steady + absl::Seconds(deadline), job);
+    }
     if (status.state == JobState::kStarting) Enter(now, job, Trigger::kStarted);
   } else if (const auto* progress = std::get_if<spec::Progress>(&event.kind)) {
     job.step_clock.Add(event.time, progress->step);

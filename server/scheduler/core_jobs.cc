@@ -111,9 +111,7 @@ absl::StatusOr<JobView> Core::CreateJob(Instant now, const CreateJobRequest& req
   Write(job, store::CreateJob{record});
   ChangeOf(job).status = true;
 
-  const int32_t deadline = request.spec.scheduling.deadline_seconds;
-  job.deadline = deadline == 0 ? absl::InfiniteDuration() : now.steady + absl::Seconds(deadline);
-  SetTimer(job.deadline, job);
+  job.deadline = absl::InfiniteDuration();  // counts from its first start
   job.due = now.steady;
   job.ready = true;
   job.ready_since = now.steady;

@@ -1,5 +1,5 @@
 /// The states of a job: one enum (store::JobState), one table, one function, and the diagram of
-/// docs/architecture/job-states.md, which a test holds to the table.
+/// docs/job-states.md, which a test holds to the table.
 #pragma once
 
 #include <optional>
