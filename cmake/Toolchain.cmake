@@ -2,7 +2,7 @@
 # filling the memory. All first-party targets link bsnn_options.
 
 add_library(bsnn_options INTERFACE)
-target_compile_options(bsnn_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
+target_compile_options(bsnn_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers
                        -Wold-style-cast -Woverloaded-virtual -Wimplicit-fallthrough -Werror)
 if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
   target_compile_options(bsnn_options INTERFACE -Wthread-safety)

@@ -192,6 +192,10 @@ void Core::Review(Instant now, Job& job, absl::Duration at) {
     return EndJob(now, job, Trigger::kExpired, FailureClass::kDeadline, message);
   }
   if (job.due > now.steady) return SetDue(job, job.due);
+  // As for workers: what is judged much too late gets the time of a lease to speak.
+  if (job.live() && now.steady - job.due > options_.lease / 2) {
+    return SetDue(job, now.steady + options_.lease);
+  }
   switch (state) {
     case JobState::kQueued:
       if (!job.ready) {

@@ -26,7 +26,7 @@ def main(tool):
         "i32": rng.integers(-9, 9, (5, 1)).astype(np.int32),
         "u8": rng.integers(0, 255, (9,)).astype(np.uint8),
         "bool": np.array([True, False]),
-        "scalar": np.float32(1.5).reshape(()),
+        "scalar": np.array(1.5, np.float32),
         "empty": np.zeros((0, 3), np.float32),
         "näme \"quoted\"": np.ones(1, np.float32),
     }

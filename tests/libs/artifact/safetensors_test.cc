@@ -79,7 +79,7 @@ TEST_F(Safetensors, AreTheSameBytesInWhateverOrder) {
   EXPECT_EQ(Written({a, b}, {{"x", "1"}, {"y", "2"}}), Written({b, a}, {{"y", "2"}, {"x", "1"}}));
   EXPECT_EQ(
       Written({a}, {}),
-      WithHeader(R"({"a":{"data_offsets":[0,4],"dtype":"F32","shape":[1]}}    )", 0) + "aaaa");
+      WithHeader(R"({"a":{"data_offsets":[0,4],"dtype":"F32","shape":[1]}}  )", 0) + "aaaa");
 }
 
 TEST_F(Safetensors, RefuseToWriteWhatCannotBeRead) {

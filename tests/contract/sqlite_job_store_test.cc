@@ -1,0 +1,108 @@
+// What only the SQLite adapter can show: files that are not ours, and disks that fail.
+#include "server/store/sqlite/sqlite_job_store.h"
+
+#include <absl/synchronization/notification.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "tests/contract/job_store_contract.h"
+
+namespace bsnn::store {
+namespace {
+
+using testing::HasSubstr;
+
+class SqliteJobStore : public testing::Test {
+ protected:
+  SqliteJobStore()
+      : folder_(std::filesystem::path(testing::TempDir()) /
+                ("sqlite-" + std::to_string(::getpid()) + "-" +
+                 testing::UnitTest::GetInstance()->current_test_info()->name())) {
+    std::filesystem::create_directories(folder_);
+  }
+  ~SqliteJobStore() override { std::filesystem::remove_all(folder_); }
+
+  std::filesystem::path file() const { return folder_ / "jobs.sqlite"; }
+  absl::StatusOr<std::unique_ptr<JobStore>> Open() {
+    return MakeSqliteJobStore({.file = file(), .on_fatal = [this](const absl::Status& status) {
+                                 failure_ = status;
+                                 failed_.Notify();
+                               }});
+  }
+
+  const std::filesystem::path folder_;
+  absl::Status failure_;
+  absl::Notification failed_;
+};
+
+TEST_F(SqliteJobStore, RefusesAFileThatIsNoDatabase) {
+  std::ofstream(file()) << "this is no database, whatever its name says; and it is long enough";
+  const auto store = Open();
+  EXPECT_TRUE(absl::IsDataLoss(store.status())) << store.status();
+}
+
+TEST_F(SqliteJobStore, RefusesADatabaseOfANewerProgram) {
+  ASSERT_TRUE(Open().ok());
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open(file().c_str(), &database), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(database, "PRAGMA user_version = 99", nullptr, nullptr, nullptr),
+            SQLITE_OK);
+  sqlite3_close(database);
+  const auto store = Open();
+  EXPECT_TRUE(absl::IsFailedPrecondition(store.status()));
+  EXPECT_THAT(std::string(store.status().message()), HasSubstr("99"));
+}
+
+TEST_F(SqliteJobStore, SaysWhichFolderIsMissing) {
+  const auto store = MakeSqliteJobStore({.file = folder_ / "no" / "such" / "x", .on_fatal = {}});
+  EXPECT_THAT(std::string(store.status().message()), HasSubstr("no/such"));
+}
+
+TEST_F(SqliteJobStore, RefusesARecordItCannotRead) {
+  {
+    auto store = Open();
+    Put(**store, {CreateJob{SomeJob("one", 1)}});
+  }
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open(file().c_str(), &database), SQLITE_OK);
+  sqlite3_exec(database, "UPDATE jobs SET status = '{\"state\": \"x\"}'", nullptr, nullptr, nullptr);
+  sqlite3_close(database);
+  auto store = Open();
+  ASSERT_TRUE(store.ok());
+  EXPECT_TRUE(absl::IsDataLoss((*store)->LoadAll().status()));
+}
+
+TEST_F(SqliteJobStore, AWriteThatFailsIsFatalAndNothingAfterItIsDurable) {
+  auto store = Open();
+  Put(**store, {CreateJob{SomeJob("one", 1)}});
+  // The same id again breaks a constraint, as a failing disk would break the write.
+  bool durable = false;
+  const Ticket ticket = (*store)->Enqueue({CreateJob{SomeJob("one", 1)}});
+  (*store)->WhenDurable(ticket, [&] { durable = true; });
+  failed_.WaitForNotification();
+  EXPECT_FALSE(failure_.ok());
+  (*store)->Enqueue({CreateJob{SomeJob("two", 2)}});
+  store->reset();
+  EXPECT_FALSE(durable);
+  auto again = Open();
+  EXPECT_THAT((*again)->LoadAll()->jobs, testing::SizeIs(1));
+}
+
+TEST_F(SqliteJobStore, WritesWhatIsQueuedBeforeItCloses) {
+  {
+    auto store = Open();
+    for (int i = 1; i <= 200; ++i) {
+      (*store)->Enqueue({CreateJob{SomeJob("job-" + std::to_string(i), i)}});
+    }
+  }
+  auto store = Open();
+  EXPECT_THAT((*store)->LoadAll()->jobs, testing::SizeIs(200));
+}
+
+}  // namespace
+}  // namespace bsnn::store
