@@ -66,8 +66,7 @@ class Ticker {
     // A call may bring the next deadline nearer, so none is slept through for longer than this.
     constexpr absl::Duration kNapMax = absl::Milliseconds(100);
     while (true) {
-      const absl::Duration wait =
-          backend_.scheduler.NextDeadline() - backend_.clock.Steady();
+      const absl::Duration wait = backend_.scheduler.NextDeadline() - backend_.clock.Steady();
       {
         absl::MutexLock lock(&mutex_);
         if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_),
@@ -100,9 +99,8 @@ class ServerImpl final : public Server {
     RETURN_IF_ERROR(Listen());
     RETURN_IF_ERROR(Replay(std::move(bits)));
     if (!config_.metrics_listen.empty()) {
-      collectable_.emplace(
-          metrics::Collectable::Options{BSNN_VERSION, base::kJobSeriesExposedMax},
-          [this] { return TakeSample(); });
+      collectable_.emplace(metrics::Collectable::Options{BSNN_VERSION, base::kJobSeriesExposedMax},
+                           [this] { return TakeSample(); });
       ASSIGN_OR_RETURN(metrics_, metrics::HttpServer::Make(config_.metrics_listen, *collectable_));
       metrics_address_ = metrics_->address();
     }
@@ -124,9 +122,9 @@ class ServerImpl final : public Server {
     if (grpc_server_ != nullptr) {
       grpc_server_->GetHealthCheckService()->SetServingStatus(false);
       if (hub_) hub_->Close();
-      grpc_server_->Shutdown(std::chrono::system_clock::now() +
-                             std::chrono::milliseconds(
-                                 static_cast<int64_t>(config_.drain_seconds * 1000)));
+      grpc_server_->Shutdown(
+          std::chrono::system_clock::now() +
+          std::chrono::milliseconds(static_cast<int64_t>(config_.drain_seconds * 1000)));
     }
     metrics_.reset();
     ticker_.reset();
@@ -159,9 +157,10 @@ class ServerImpl final : public Server {
           "cannot listen on {}: is the port taken? --listen takes another", config_.listen));
     }
     grpc_server_->GetHealthCheckService()->SetServingStatus(false);
-    address_ = config_.listen.starts_with("unix:")
-                   ? config_.listen
-                   : fmt::format("{}:{}", config_.listen.substr(0, config_.listen.rfind(':')), port);
+    address_ =
+        config_.listen.starts_with("unix:")
+            ? config_.listen
+            : fmt::format("{}:{}", config_.listen.substr(0, config_.listen.rfind(':')), port);
     return absl::OkStatus();
   }
 
@@ -174,13 +173,13 @@ class ServerImpl final : public Server {
                                   }}));
     ASSIGN_OR_RETURN(blobs_, blob::FileBlobStore::Make(folder_->checkpoints()));
     hub_.emplace(*store_);
-    ASSIGN_OR_RETURN(scheduler_, scheduler::Scheduler::Make(SchedulerOptions(config_), *store_,
-                                                            &*hub_, std::move(bits),
-                                                            {clock_.Now(), clock_.Steady()}));
+    ASSIGN_OR_RETURN(scheduler_,
+                     scheduler::Scheduler::Make(SchedulerOptions(config_), *store_, &*hub_,
+                                                std::move(bits), {clock_.Now(), clock_.Steady()}));
     disk_.emplace("disk", config_.disk_threads);
     history_.emplace("history", config_.history_threads);
-    backend_.emplace(api::Backend{*scheduler_, *store_, *blobs_, clock_, *disk_, *history_, *hub_,
-                                  stats_});
+    backend_.emplace(
+        api::Backend{*scheduler_, *store_, *blobs_, clock_, *disk_, *history_, *hub_, stats_});
     return absl::OkStatus();
   }
 
@@ -197,8 +196,8 @@ class ServerImpl final : public Server {
     }
     sample.commits.sum_seconds = stats_.commits.sum_seconds();
     for (auto& calls : rpc_counter_.Counts()) {
-      sample.rpcs.push_back({std::move(calls.service), std::move(calls.method),
-                             std::move(calls.code), calls.count});
+      sample.rpcs.push_back(
+          {std::move(calls.service), std::move(calls.method), std::move(calls.code), calls.count});
     }
     return sample;
   }

@@ -56,7 +56,9 @@ _bsnnctl() {
       fi ;;
     workers) words=list ;;
     completion) words='bash zsh' ;;
-    submit) compopt -o default; words='--set --name --epochs --data --kind --network --watch --validate-only' ;;
+    submit)
+      compopt -o default
+      words='--set --name --epochs --data --kind --network --watch --validate-only' ;;
   esac
   COMPREPLY=($(compgen -W "$words" -- "$word"))
 }

@@ -69,12 +69,11 @@ class Watch {
   std::string Picture() const {
     const auto& progress = job_.progress();
     // One line each, or the next drawing would not cover this one.
-    std::string text =
-        base::Shorten(fmt::format("{}  {}  {}", job_.name(),
-                                  PrintState(v1::Job::State_Name(job_.state())),
-                                  job_.state_message()),
-                      TerminalWidth() - 1) +
-        "\n";
+    std::string text = base::Shorten(fmt::format("{}  {}  {}", job_.name(),
+                                                 PrintState(v1::Job::State_Name(job_.state())),
+                                                 job_.state_message()),
+                                     TerminalWidth() - 1) +
+                       "\n";
     text += fmt::format("  {}  epoch {} of {}  step {} of {}\n",
                         PrintBar(progress.progress_ratio(), 40), progress.epoch(),
                         progress.epochs_total(), progress.step(), progress.steps_total());

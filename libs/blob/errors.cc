@@ -17,9 +17,8 @@ absl::Status AlreadyPublished(const Key& key) {
 }
 
 absl::Status TooLarge(const Key& key) {
-  return absl::ResourceExhaustedError(
-      fmt::format("blob {} would be larger than {} bytes", key.text(),
-                  base::kCheckpointFileBytesMax));
+  return absl::ResourceExhaustedError(fmt::format("blob {} would be larger than {} bytes",
+                                                  key.text(), base::kCheckpointFileBytesMax));
 }
 
 absl::Status NotPublished(const Key& key) {
@@ -32,10 +31,9 @@ absl::Status BeyondEnd(const Key& key, uint64_t offset, uint64_t size) {
 }
 
 absl::Status WrongContent(const Key& key, std::string_view expected, std::string_view met) {
-  return base::WithReason(
-      absl::DataLossError(
-          fmt::format("blob {}: expected {}, received {}", key.text(), expected, met)),
-      {"DIGEST_MISMATCH", {{"key", key.text()}}});
+  return base::WithReason(absl::DataLossError(fmt::format("blob {}: expected {}, received {}",
+                                                          key.text(), expected, met)),
+                          {"DIGEST_MISMATCH", {{"key", key.text()}}});
 }
 
 bool IsAtOrBelow(const Key& key, const Key& root) {

@@ -70,8 +70,8 @@ FieldFault ToFault(const google::rpc::BadRequest::FieldViolation& violation) {
 grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   // The same in both places: clients refuse details whose message differs.
-  const std::string message =
-      base::Shorten({status.message().data(), status.message().size()}, base::kWireErrorTextBytesMax);
+  const std::string message = base::Shorten({status.message().data(), status.message().size()},
+                                            base::kWireErrorTextBytesMax);
   const auto faults = base::FaultsOf(status);
   const base::Reason reason = base::ReasonOf(status);
 

@@ -12,9 +12,9 @@ namespace bsnn::wire {
 
 inline constexpr char kErrorDomain[] = "bsnn.v1";
 
-/// Codes map one to one. The message is cut to limits.h kWireErrorTextBytesMax and the details to what
-/// fits the 8 KiB of trailers that every gRPC client accepts: long values are shortened before a
-/// field is left out, and a last violation says how many were.
+/// Codes map one to one. The message is cut to limits.h kWireErrorTextBytesMax and the details to
+/// what fits the 8 KiB of trailers that every gRPC client accepts: long values are shortened before
+/// a field is left out, and a last violation says how many were.
 grpc::Status ToGrpc(const absl::Status& status);
 
 /// Inverse of ToGrpc; a status without details keeps its code and message.

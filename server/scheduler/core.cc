@@ -73,10 +73,10 @@ void Core::AddLoaded(Instant now, store::LoadedJob loaded) {
   BSNN_CHECK(worker != workers_.end());  // written before the attempt was
   worker->second.used[live->slot] = sequence;
   const absl::Duration limit =
-      job.status().state == JobState::kStarting  ? options_.start_limit
-      : job.status().state == JobState::kRunning ? HangLimit(job)
-                                                 : absl::Seconds(scheduling.grace_seconds) +
-                                                       options_.cancel_margin;
+      job.status().state == JobState::kStarting ? options_.start_limit
+      : job.status().state == JobState::kRunning
+          ? HangLimit(job)
+          : absl::Seconds(scheduling.grace_seconds) + options_.cancel_margin;
   SetDue(job, now.steady + limit);
 }
 
@@ -209,10 +209,10 @@ void Core::Review(Instant now, Job& job, absl::Duration at) {
                          fmt::format("the trainer did not report within {:g} s",
                                      absl::ToDoubleSeconds(options_.start_limit)));
     case JobState::kRunning:
-      return LoseAttempt(now, job, FailureClass::kHang,
-                         fmt::format("no step for {:.0f} s; step {} was the last",
-                                     absl::ToDoubleSeconds(HangLimit(job)),
-                                     job.status().progress.step));
+      return LoseAttempt(
+          now, job, FailureClass::kHang,
+          fmt::format("no step for {:.0f} s; step {} was the last",
+                      absl::ToDoubleSeconds(HangLimit(job)), job.status().progress.step));
     default:
       return LoseAttempt(now, job, FailureClass::kNone, "its worker did not end it in time");
   }

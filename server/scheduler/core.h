@@ -77,13 +77,13 @@ class Core {
     std::map<SeriesKey, size_t> series_index;
     std::vector<double> values;  // newest value of each series
     StepClock step_clock;
-    bool ready = false;            // in ready_
-    absl::Duration ready_since;    // steady; of the queue wait
-    absl::Duration due;            // steady; what its state waits for at most: SetDue
+    bool ready = false;          // in ready_
+    absl::Duration ready_since;  // steady; of the queue wait
+    absl::Duration due;          // steady; what its state waits for at most: SetDue
     absl::Duration timer = absl::InfiniteDuration();  // the timer that is set for `due`
-    absl::Duration deadline;       // steady; scheduling.deadline_seconds, or infinite
-    absl::Duration release;        // steady; its series leave /metrics
-    store::Ticket ticket = 0;      // covers every change so far
+    absl::Duration deadline;   // steady; scheduling.deadline_seconds, or infinite
+    absl::Duration release;    // steady; its series leave /metrics
+    store::Ticket ticket = 0;  // covers every change so far
     const store::JobStatus& status() const { return record.status; }
     store::AttemptRecord* live();
     const store::AttemptRecord* live() const;

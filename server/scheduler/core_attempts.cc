@@ -111,8 +111,8 @@ void Core::LoseAttempt(Instant now, Job& job, FailureClass failure, const std::s
   store::JobStatus& status = job.record.status;
   constexpr double kBackoffSecondsMax = 300;
   const double seconds =
-      std::min(kBackoffSecondsMax, scheduling.restart_backoff_seconds *
-                                       std::exp2(std::min(status.restart_count, 20)));
+      std::min(kBackoffSecondsMax,
+               scheduling.restart_backoff_seconds * std::exp2(std::min(status.restart_count, 20)));
   ++status.restart_count;
   status.not_before = now.wall + absl::Seconds(seconds);
   status.message = base::Shorten(message, base::kErrorTextBytesMax);

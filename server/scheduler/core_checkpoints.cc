@@ -44,11 +44,10 @@ absl::Status Core::CheckUpload(const UploadSource& source) const {
   if (live != nullptr && live->epoch == source.attempt_epoch && live->worker == source.worker) {
     return absl::OkStatus();
   }
-  return base::WithReason(
-      absl::FailedPreconditionError(fmt::format("attempt {} of job {} on worker {} is not live",
-                                                source.attempt_epoch, source.job.value(),
-                                                source.worker.value())),
-      {"ATTEMPT_FENCED", {{"job", source.job.value()}}});
+  return base::WithReason(absl::FailedPreconditionError(fmt::format(
+                              "attempt {} of job {} on worker {} is not live", source.attempt_epoch,
+                              source.job.value(), source.worker.value())),
+                          {"ATTEMPT_FENCED", {{"job", source.job.value()}}});
 }
 
 absl::StatusOr<Published> Core::RecordCheckpoint(Instant now, const PublishRequest& request) {
@@ -64,11 +63,10 @@ absl::StatusOr<Published> Core::RecordCheckpoint(Instant now, const PublishReque
         {"CHECKPOINT_ID_TAKEN", {{"checkpoint", id.value()}}});
   }
   if (std::ssize(job.checkpoints) >= base::kCheckpointsPerJobMax) {
-    return base::WithReason(
-        absl::ResourceExhaustedError(
-            fmt::format("job {} keeps {} checkpoints; delete or unpin some",
-                        request.source.job.value(), base::kCheckpointsPerJobMax)),
-        {"LIMIT_EXCEEDED", {{"limit", "checkpoints"}}});
+    return base::WithReason(absl::ResourceExhaustedError(fmt::format(
+                                "job {} keeps {} checkpoints; delete or unpin some",
+                                request.source.job.value(), base::kCheckpointsPerJobMax)),
+                            {"LIMIT_EXCEEDED", {{"limit", "checkpoints"}}});
   }
   store::CheckpointRecord record;
   record.job = request.source.job;
@@ -165,9 +163,8 @@ absl::StatusOr<Nothing> Core::DeleteCheckpoint(const base::JobId& id,
   if (record == nullptr) return NoCheckpoint(id, checkpoint);
   if (record->pinned) {
     return base::WithReason(
-        absl::FailedPreconditionError(
-            fmt::format("checkpoint {} of job {} is pinned; unpin it first", checkpoint.value(),
-                        id.value())),
+        absl::FailedPreconditionError(fmt::format(
+            "checkpoint {} of job {} is pinned; unpin it first", checkpoint.value(), id.value())),
         {"CHECKPOINT_PINNED", {{"job", id.value()}, {"checkpoint", checkpoint.value()}}});
   }
   Write(*job, store::DeleteCheckpoint{id, checkpoint});

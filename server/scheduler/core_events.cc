@@ -65,11 +65,10 @@ absl::Status Core::CheckBatch(const EventBatch& batch, const Job& job,
     return absl::OkStatus();
   }
   if (FindDigest(job, finished->checkpoint_digest) != nullptr) return absl::OkStatus();
-  return base::WithReason(
-      absl::FailedPreconditionError(
-          fmt::format("job {} has no checkpoint with digest '{}'; upload it first",
-                      batch.job.value(), finished->checkpoint_digest)),
-      {"CHECKPOINT_MISSING", {{"digest", finished->checkpoint_digest}}});
+  return base::WithReason(absl::FailedPreconditionError(fmt::format(
+                              "job {} has no checkpoint with digest '{}'; upload it first",
+                              batch.job.value(), finished->checkpoint_digest)),
+                          {"CHECKPOINT_MISSING", {{"digest", finished->checkpoint_digest}}});
 }
 
 absl::StatusOr<int64_t> Core::AcceptEvents(Instant now, const EventBatch& batch) {
@@ -175,9 +174,9 @@ void Core::TakePoint(Job& job, const spec::MetricPoint& point,
   store::JobStatus& status = job.record.status;
   SeriesKey key{point.name, point.layer, point.split, point.time_step};
   const auto found = job.series_index.find(key);
-  const bool room = status.metric_points < base::kMetricPointsPerJobMax &&
-                    (found != job.series_index.end() ||
-                     std::ssize(job.values) < base::kSeriesPerJobMax);
+  const bool room =
+      status.metric_points < base::kMetricPointsPerJobMax &&
+      (found != job.series_index.end() || std::ssize(job.values) < base::kSeriesPerJobMax);
   if (!room) {
     ++status.metric_points_dropped;
     ++counters_.metric_points_dropped;
@@ -205,10 +204,9 @@ void Core::TakeFinished(Instant now, Job& job, const spec::Finished& finished) {
       EndAttempt(now, job, FailureClass::kNone, "succeeded");
       job.record.status.progress.step = finished.step;
       job.record.status.progress.eta_seconds = 0;
-      job.record.status.result =
-          store::JobResult{finished.accuracy_ratio, finished.step,
-                           FindDigest(job, finished.checkpoint_digest)->id,
-                           finished.checkpoint_digest};
+      job.record.status.result = store::JobResult{finished.accuracy_ratio, finished.step,
+                                                  FindDigest(job, finished.checkpoint_digest)->id,
+                                                  finished.checkpoint_digest};
       return EndJob(now, job, Trigger::kSucceeded, FailureClass::kNone,
                     fmt::format("succeeded after {} steps", finished.step));
     }

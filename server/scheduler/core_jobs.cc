@@ -83,10 +83,9 @@ absl::StatusOr<JobView> Core::CreateJob(Instant now, const CreateJobRequest& req
   }
   if (!store_.HasRoom()) return StoreBusy();
   if (std::ssize(jobs_) >= base::kJobsMax) {
-    return base::WithReason(
-        absl::ResourceExhaustedError(
-            fmt::format("{} jobs are kept; delete some that have ended", base::kJobsMax)),
-        {"LIMIT_EXCEEDED", {{"limit", "jobs"}}});
+    return base::WithReason(absl::ResourceExhaustedError(fmt::format(
+                                "{} jobs are kept; delete some that have ended", base::kJobsMax)),
+                            {"LIMIT_EXCEEDED", {{"limit", "jobs"}}});
   }
   ASSIGN_OR_RETURN(base::JobId id, ChooseId(request));
   const int64_t sequence = ++last_sequence_;
@@ -149,8 +148,7 @@ absl::Status Core::CheckEtag(const Job& job, std::string_view etag) const {
   return EtagMismatch(job.record.id, EtagOf(job));
 }
 
-absl::StatusOr<JobView> Core::CancelJob(Instant now, const base::JobId& id,
-                                        std::string_view etag) {
+absl::StatusOr<JobView> Core::CancelJob(Instant now, const base::JobId& id, std::string_view etag) {
   ASSIGN_OR_RETURN(Job* const job, Get(id));
   RETURN_IF_ERROR(CheckEtag(*job, etag));
   const JobState state = job->status().state;
@@ -170,9 +168,10 @@ absl::StatusOr<Nothing> Core::DeleteJob(Instant, const base::JobId& id, std::str
   RETURN_IF_ERROR(CheckEtag(*job, etag));
   if (!IsFinal(job->status().state)) {
     return base::WithReason(
-        absl::FailedPreconditionError(fmt::format("job {} is {}; cancel it first", id.value(),
-                                                  ToWord(job->status().state))),
-        {"JOB_NOT_ENDED", {{"job", id.value()}, {"state", std::string(ToWord(job->status().state))}}});
+        absl::FailedPreconditionError(
+            fmt::format("job {} is {}; cancel it first", id.value(), ToWord(job->status().state))),
+        {"JOB_NOT_ENDED",
+         {{"job", id.value()}, {"state", std::string(ToWord(job->status().state))}}});
   }
   const int32_t newest_epoch = job->status().newest_epoch;
   batch_.push_back(store::DeleteJob{id, newest_epoch});

@@ -15,9 +15,8 @@ Snapshot Core::TakeSnapshot(Instant now) const {
       continue;
     }
     ++(worker.draining ? snapshot.workers_draining : snapshot.workers_online);
-    snapshot.heartbeat_age_seconds_max =
-        std::max(snapshot.heartbeat_age_seconds_max,
-                 absl::ToDoubleSeconds(now.steady - worker.last_seen));
+    snapshot.heartbeat_age_seconds_max = std::max(
+        snapshot.heartbeat_age_seconds_max, absl::ToDoubleSeconds(now.steady - worker.last_seen));
     for (const store::Slot& slot : worker.record.slots) {
       const auto device = static_cast<size_t>(slot.device);
       ++snapshot.slots[device];

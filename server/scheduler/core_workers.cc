@@ -26,8 +26,8 @@ absl::Status CheckSlots(const std::vector<store::Slot>& slots) {
                         "each of 0 to the number of slots - 1, once"});
     }
     if (slot.device != spec::Device::kCpu && slot.device != spec::Device::kCuda) {
-      faults.push_back(
-          {fmt::format("slots[{}].device", i), std::string(spec::ToWord(slot.device)), "cpu, cuda"});
+      faults.push_back({fmt::format("slots[{}].device", i), std::string(spec::ToWord(slot.device)),
+                        "cpu, cuda"});
     }
   }
   return faults.empty() ? absl::OkStatus() : base::InvalidFields(faults);
@@ -83,8 +83,7 @@ void Core::LoseWorker(Instant now, Worker& worker, std::string_view why) {
   SetTimer(now.steady + options_.worker_linger, worker);
 }
 
-absl::StatusOr<WorkerView> Core::RegisterWorker(Instant now,
-                                                const RegisterWorkerRequest& request) {
+absl::StatusOr<WorkerView> Core::RegisterWorker(Instant now, const RegisterWorkerRequest& request) {
   RETURN_IF_ERROR(CheckSlots(request.slots));
   const auto found = workers_.find(request.id);
   if (found == workers_.end() && std::ssize(workers_) >= base::kWorkersMax) {

@@ -13,22 +13,14 @@ using S = JobState;
 using T = Trigger;
 
 constexpr Transition kTransitions[] = {
-    {S::kQueued, T::kPlaced, S::kStarting},
-    {S::kQueued, T::kCancel, S::kCancelled},
-    {S::kQueued, T::kExpired, S::kExpired},
-    {S::kStarting, T::kStarted, S::kRunning},
-    {S::kStarting, T::kRetry, S::kQueued},
-    {S::kStarting, T::kSucceeded, S::kSucceeded},
-    {S::kStarting, T::kFailed, S::kFailed},
-    {S::kStarting, T::kCancel, S::kCancelling},
-    {S::kStarting, T::kExpired, S::kExpired},
-    {S::kRunning, T::kRetry, S::kQueued},
-    {S::kRunning, T::kSucceeded, S::kSucceeded},
-    {S::kRunning, T::kFailed, S::kFailed},
-    {S::kRunning, T::kCancel, S::kCancelling},
-    {S::kRunning, T::kExpired, S::kExpired},
-    {S::kCancelling, T::kSucceeded, S::kSucceeded},
-    {S::kCancelling, T::kStopped, S::kCancelled},
+    {S::kQueued, T::kPlaced, S::kStarting},         {S::kQueued, T::kCancel, S::kCancelled},
+    {S::kQueued, T::kExpired, S::kExpired},         {S::kStarting, T::kStarted, S::kRunning},
+    {S::kStarting, T::kRetry, S::kQueued},          {S::kStarting, T::kSucceeded, S::kSucceeded},
+    {S::kStarting, T::kFailed, S::kFailed},         {S::kStarting, T::kCancel, S::kCancelling},
+    {S::kStarting, T::kExpired, S::kExpired},       {S::kRunning, T::kRetry, S::kQueued},
+    {S::kRunning, T::kSucceeded, S::kSucceeded},    {S::kRunning, T::kFailed, S::kFailed},
+    {S::kRunning, T::kCancel, S::kCancelling},      {S::kRunning, T::kExpired, S::kExpired},
+    {S::kCancelling, T::kSucceeded, S::kSucceeded}, {S::kCancelling, T::kStopped, S::kCancelled},
 };
 
 constexpr std::array<std::string_view, 8> kTriggerWords = {

@@ -30,7 +30,7 @@ struct Committed {
 struct Nothing {};
 
 struct Options {
-  absl::Duration lease = absl::Seconds(15);                 ///< a worker silent for longer is lost
+  absl::Duration lease = absl::Seconds(15);  ///< a worker silent for longer is lost
   /// After a start of the coordinator, the workers of before get the lease, but at least this: they
   /// have been backing off.
   absl::Duration recovery_min = absl::Seconds(10);

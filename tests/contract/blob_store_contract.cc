@@ -37,8 +37,7 @@ class BlobStoreContract : public testing::TestWithParam<BlobsUnderTest> {
     if (!bytes.empty()) {
       ASSERT_EQ(*blobs_->Append(At(key), 0, bytes), bytes.size());
     }
-    const absl::Status status =
-        blobs_->Commit(At(key), bytes.size(), artifact::Sha256Hex(bytes));
+    const absl::Status status = blobs_->Commit(At(key), bytes.size(), artifact::Sha256Hex(bytes));
     ASSERT_TRUE(status.ok()) << status;
   }
 
@@ -101,10 +100,9 @@ TEST_P(BlobStoreContract, ListsAndDeletesSubtrees) {
   Publish("job/c2/model", "22");
   Publish("job2/c1/model", "333");
   ASSERT_TRUE(blobs_->Append(At("job/c1/training"), 0, "4444").ok());
-  EXPECT_THAT(*blobs_->List(At("job")),
-              ElementsAre(BlobInfo{At("job/c1/model"), 1, true},
-                          BlobInfo{At("job/c1/training"), 4, false},
-                          BlobInfo{At("job/c2/model"), 2, true}));
+  EXPECT_THAT(*blobs_->List(At("job")), ElementsAre(BlobInfo{At("job/c1/model"), 1, true},
+                                                    BlobInfo{At("job/c1/training"), 4, false},
+                                                    BlobInfo{At("job/c2/model"), 2, true}));
   EXPECT_EQ(blobs_->List(Key())->size(), 4u);
   ASSERT_TRUE(blobs_->Delete(At("job/c1")).ok());
   EXPECT_EQ(blobs_->List(At("job"))->size(), 1u);
@@ -128,8 +126,8 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& suite) { return suite.param.name; });
 
 TEST(FileBlobStore, GoesOnAfterARestart) {
-  const auto folder = std::filesystem::path(testing::TempDir()) /
-                      ("blobs-restart-" + std::to_string(::getpid()));
+  const auto folder =
+      std::filesystem::path(testing::TempDir()) / ("blobs-restart-" + std::to_string(::getpid()));
   {
     auto blobs = *FileBlobStore::Make(folder);
     ASSERT_TRUE(blobs->Append(At("a/b/c"), 0, "abc").ok());
@@ -142,8 +140,8 @@ TEST(FileBlobStore, GoesOnAfterARestart) {
 }
 
 TEST(Key, RefusesWhatIsNoPathOfOurs) {
-  for (const char* text : {"", "/", "a/", "/a", "a//b", ".", "..", "a/../b", "A", "a b", "a/b/c/d/e",
-                           "\xc3\xa9", "a\n"}) {
+  for (const char* text : {"", "/", "a/", "/a", "a//b", ".", "..", "a/../b", "A", "a b",
+                           "a/b/c/d/e", "\xc3\xa9", "a\n"}) {
     EXPECT_FALSE(Key::Parse(text).ok()) << text;
   }
   EXPECT_FALSE(Key::Parse(std::string(64, 'a')).ok());

@@ -260,10 +260,10 @@ TEST_P(JobStoreContract, LoadsTheNewestAttemptsOldestFirst) {
 }
 
 TEST_P(JobStoreContract, DeletesWhatIsDeletedAndRemembersEpochs) {
-  Put(*store_, {CreateJob{SomeJob("one", 1)}, CreateJob{SomeJob("two", 2)},
-                PutCheckpoint{SomeCheckpoint("one", 1, 10)},
-                PutCheckpoint{SomeCheckpoint("one", 1, 20)},
-                AppendMetrics{Job("one"), {SomePoint("loss", 1, 1)}}, PutWorker{SomeWorker("w1")}});
+  Put(*store_,
+      {CreateJob{SomeJob("one", 1)}, CreateJob{SomeJob("two", 2)},
+       PutCheckpoint{SomeCheckpoint("one", 1, 10)}, PutCheckpoint{SomeCheckpoint("one", 1, 20)},
+       AppendMetrics{Job("one"), {SomePoint("loss", 1, 1)}}, PutWorker{SomeWorker("w1")}});
   Put(*store_, {DeleteCheckpoint{Job("one"), SomeCheckpoint("one", 1, 10).id},
                 DeleteWorker{SomeWorker("w1").id}});
   Reopen();
@@ -381,8 +381,8 @@ std::filesystem::path SqliteFolder() {
 std::unique_ptr<JobStore> OpenSqlite(bool fresh) {
   if (fresh) ++FolderNumber();
   std::filesystem::create_directories(SqliteFolder());
-  auto store = MakeSqliteJobStore({.file = SqliteFolder() / "jobs.sqlite",
-                                   .on_fatal = [](const auto& s) { FAIL() << s; }});
+  auto store = MakeSqliteJobStore(
+      {.file = SqliteFolder() / "jobs.sqlite", .on_fatal = [](const auto& s) { FAIL() << s; }});
   EXPECT_TRUE(store.ok()) << store.status();
   return *std::move(store);
 }

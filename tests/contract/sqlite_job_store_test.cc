@@ -70,7 +70,8 @@ TEST_F(SqliteJobStore, RefusesARecordItCannotRead) {
   }
   sqlite3* database = nullptr;
   ASSERT_EQ(sqlite3_open(file().c_str(), &database), SQLITE_OK);
-  sqlite3_exec(database, "UPDATE jobs SET status = '{\"state\": \"x\"}'", nullptr, nullptr, nullptr);
+  sqlite3_exec(database, "UPDATE jobs SET status = '{\"state\": \"x\"}'", nullptr, nullptr,
+               nullptr);
   sqlite3_close(database);
   auto store = Open();
   ASSERT_TRUE(store.ok());

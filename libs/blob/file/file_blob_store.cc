@@ -69,8 +69,8 @@ absl::Status Collect(const fs::path& root, const Key& key, bool published,
     ASSIGN_OR_RETURN(const auto size, SizeOf(item->path()));
     if (size) infos.push_back({*at, *size, published});
   }
-  const bool gone = error == std::errc::no_such_file_or_directory ||
-                    error == std::errc::not_a_directory;
+  const bool gone =
+      error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory;
   if (error && !gone) return base::ErrnoStatus(error.value(), "list", top);
   return absl::OkStatus();
 }

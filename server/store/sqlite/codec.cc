@@ -205,8 +205,8 @@ absl::StatusOr<T> Decode(const char* noun, std::string_view text, Read&& read) {
     read(json, value);
     return value;
   } catch (const std::exception& error) {
-    return absl::DataLossError(fmt::format("database: a {} that cannot be read: {}", noun,
-                                           error.what()));
+    return absl::DataLossError(
+        fmt::format("database: a {} that cannot be read: {}", noun, error.what()));
   }
 }
 

@@ -122,9 +122,8 @@ absl::Status Database::Execute(const char* sql) {
 absl::StatusOr<Statement> Database::Prepare(std::string_view sql) {
   Statement statement;
   statement.database_ = database_;
-  const int code =
-      sqlite3_prepare_v3(database_, sql.data(), static_cast<int>(sql.size()),
-                         SQLITE_PREPARE_PERSISTENT, &statement.statement_, nullptr);
+  const int code = sqlite3_prepare_v3(database_, sql.data(), static_cast<int>(sql.size()),
+                                      SQLITE_PREPARE_PERSISTENT, &statement.statement_, nullptr);
   if (code != SQLITE_OK) return ErrorOf(database_, code, sql);
   return statement;
 }

@@ -142,8 +142,7 @@ absl::StatusOr<LogsPage> ReadLogs(Database& database, const base::JobId& job,
         Statement place,
         database.Prepare("SELECT arrival FROM logs WHERE job = (SELECT sequence FROM jobs WHERE "
                          "id = ?) ORDER BY arrival DESC LIMIT 1 OFFSET ?"));
-    ASSIGN_OR_RETURN(const bool found,
-                     place.Bind(job.value()).Bind(int64_t{query.tail}).Step());
+    ASSIGN_OR_RETURN(const bool found, place.Bind(job.value()).Bind(int64_t{query.tail}).Step());
     if (found) after = place.Integer(0);
   }
   ASSIGN_OR_RETURN(

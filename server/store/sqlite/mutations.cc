@@ -152,8 +152,7 @@ absl::Status Mutations::Write(const DeleteJob& change) {
   }
   caches_.erase(job);
   if (change.newest_epoch == 0) return absl::OkStatus();
-  RETURN_IF_ERROR(
-      Use(kRetire).Bind(change.job.value()).Bind(int64_t{change.newest_epoch}).Run());
+  RETURN_IF_ERROR(Use(kRetire).Bind(change.job.value()).Bind(int64_t{change.newest_epoch}).Run());
   return Use(kTrimRetired).Bind(database_.LastInsertId() - base::kRetiredIdsMax).Run();
 }
 
@@ -200,8 +199,9 @@ absl::StatusOr<Mutations::JobCache*> Mutations::CacheOf(int64_t job) {
   while (true) {
     ASSIGN_OR_RETURN(const bool more, list.Step());
     if (!more) break;
-    cache.series[{list.Text(1), list.Text(2), list.Text(3),
-                  static_cast<int32_t>(list.Integer(4))}] = list.Integer(0);
+    cache
+        .series[{list.Text(1), list.Text(2), list.Text(3), static_cast<int32_t>(list.Integer(4))}] =
+        list.Integer(0);
   }
   Statement& count = Use(kCountLogs).Bind(job);
   RETURN_IF_ERROR(count.Step().status());

@@ -51,8 +51,7 @@ TEST_F(Checkpoints, PinnedOnesStayAndAreNotDeleted) {
             "CHECKPOINT_PINNED");
   ASSERT_TRUE(scheduler_->PinCheckpoint(now(), J("one"), Id(10), false).ok());
   EXPECT_TRUE(scheduler_->DeleteCheckpoint(now(), J("one"), Id(10)).ok());
-  EXPECT_EQ(ReasonOf(scheduler_->GetCheckpoint(J("one"), Id(10)).status()),
-            "CHECKPOINT_NOT_FOUND");
+  EXPECT_EQ(ReasonOf(scheduler_->GetCheckpoint(J("one"), Id(10)).status()), "CHECKPOINT_NOT_FOUND");
 }
 
 TEST_F(Checkpoints, PublishingTwiceIsTheSameAndAnotherDigestIsRefused) {

@@ -79,8 +79,8 @@ TEST_F(Restart, AQuietCallWaitsForNothing) {
   Sync("w1");
   store_->Hold();
   Create("two");
-  const auto reply = scheduler_->Synchronize(
-      now(), {W("w1"), "1", {{J("one"), 1, Phase::kTraining}}, false});
+  const auto reply =
+      scheduler_->Synchronize(now(), {W("w1"), "1", {{J("one"), 1, Phase::kTraining}}, false});
   EXPECT_LE(reply->ticket, store_->Durable());
 }
 

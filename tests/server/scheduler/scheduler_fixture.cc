@@ -4,7 +4,8 @@ namespace bsnn::scheduler {
 
 void SchedulerFixture::Start() {
   scheduler_.reset();
-  auto made = Scheduler::Make(options_, *store_, this, [this] { return bits_++ * 7919; }, now_);
+  auto made = Scheduler::Make(
+      options_, *store_, this, [this] { return bits_++ * 7919; }, now_);
   ASSERT_TRUE(made.ok()) << made.status();
   scheduler_ = *std::move(made);
 }
