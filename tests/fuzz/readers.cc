@@ -1,0 +1,91 @@
+#include "tests/fuzz/readers.h"
+
+#include <cstring>
+
+#include "artifact/manifest.h"
+#include "artifact/safetensors.h"
+#include "base/check.h"
+#include "spec/event.h"
+#include "spec/job_spec.h"
+
+namespace bsnn::fuzz {
+namespace {
+
+constexpr uint64_t kBufferBytes = 64;
+
+bool ReadSafetensorsHeader(std::string_view text) {
+  const auto header = artifact::ParseSafetensorsHeader(text, kBufferBytes);
+  if (!header.ok()) return false;
+  uint64_t end = 0;
+  for (const auto& tensor : header->tensors) {  // no holes, no overlaps
+    BSNN_CHECK(tensor.begin == end);
+    end = tensor.end;
+  }
+  BSNN_CHECK(end == kBufferBytes);
+  return true;
+}
+
+bool ReadManifest(std::string_view text) {
+  const auto manifest = artifact::ParseManifest(text);
+  if (!manifest.ok()) return false;
+  const auto again = artifact::ParseManifest(artifact::ToText(*manifest));
+  BSNN_CHECK(again.ok() && again->files == manifest->files && again->step == manifest->step);
+  return true;
+}
+
+bool ReadEvent(std::string_view text) {
+  const auto event = spec::ParseEventLine(text);
+  if (!event.ok()) return false;
+  BSNN_CHECK(spec::ParseEventLine(spec::ToJsonLine(*event)).ok());
+  return true;
+}
+
+bool ReadSpec(std::string_view text) {
+  const auto spec = spec::ParseJobSpec(text);
+  if (!spec.ok()) return false;
+  const std::string canonical = spec::CanonicalText(*spec);
+  BSNN_CHECK(spec::CanonicalText(*spec::ParseJobSpec(canonical)) == canonical);
+  return true;
+}
+
+std::string SomeManifest() {
+  artifact::Manifest manifest;
+  manifest.step = 938;
+  manifest.epoch = 1;
+  manifest.accuracy_ratio = 0.97;
+  manifest.spec = spec::CanonicalText(spec::JobSpec());
+  manifest.files = {{"model.safetensors", 222728, std::string(64, 'a')},
+                    {"training.safetensors", 0, std::string(64, '0')}};
+  return artifact::ToText(manifest);
+}
+
+std::vector<std::string> SomeEvents() {
+  const absl::Time time = absl::FromUnixSeconds(1'700'000'000);
+  std::vector<std::string> lines;
+  for (const spec::Event& event :
+       {spec::Event{1, time, spec::Started{"cpu", 2, 100, 50, 10, 30, 0}},
+        spec::Event{2, time, spec::Progress{1, 30, 1, 3, 100.5, 2.5}},
+        spec::Event{3, time, spec::MetricPoint{"loss", "conv2", "train", 1, 2, 1, 0.25}},
+        spec::Event{4, time, spec::LogLine{spec::Severity::kInfo, "a \"line\"\n"}},
+        spec::Event{5, time, spec::Finished{}}}) {
+    lines.push_back(spec::ToJsonLine(event));
+  }
+  return lines;
+}
+
+}  // namespace
+
+std::vector<Reader> Readers() {
+  return {{"safetensors",
+           ReadSafetensorsHeader,
+           {R"({"a":{"dtype":"F32","shape":[2,4],"data_offsets":[0,32]},)"
+            R"("b":{"dtype":"I64","shape":[4],"data_offsets":[32,64]},"__metadata__":{"k":"v"}})"}},
+          {"manifest", ReadManifest, {SomeManifest()}},
+          {"event_line", ReadEvent, SomeEvents()},
+          {"job_spec",
+           ReadSpec,
+           {"{}", spec::CanonicalText(spec::JobSpec()),
+            R"({"network":{"time_steps":4},"training":{"epochs":3}})"}}};
+}
+
+}  // namespace bsnn::fuzz

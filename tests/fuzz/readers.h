@@ -1,0 +1,21 @@
+/// The readers of bytes from outside, by name: what fuzzing calls.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bsnn::fuzz {
+
+struct Reader {
+  std::string name;
+  /// Reads and checks that whatever was accepted is what the reader promises. True if accepted.
+  std::function<bool(std::string_view)> read;
+  /// Inputs that are accepted.
+  std::vector<std::string> seeds;
+};
+
+std::vector<Reader> Readers();
+
+}  // namespace bsnn::fuzz
