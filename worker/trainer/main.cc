@@ -34,7 +34,7 @@ struct Arguments {
 
 bool IsUserError(const absl::Status& status) {
   return absl::IsInvalidArgument(status) || absl::IsNotFound(status) ||
-         absl::IsFailedPrecondition(status);
+         absl::IsFailedPrecondition(status) || absl::IsDataLoss(status);  // data that is broken
 }
 
 int Report(const absl::Status& status) {

@@ -45,8 +45,8 @@ absl::StatusOr<Dataset> LoadMnist(spec::DataName name, const std::filesystem::pa
   const std::string images_name = prefix + "-images-idx3-ubyte";
   const auto found = FindFolder(folder, spec::ToWord(name), images_name);
   ASSIGN_OR_RETURN(IdxArray images, ReadIdx(found / images_name, 3, kPixelsBytesMax));
-  ASSIGN_OR_RETURN(IdxArray labels,
-                   ReadIdx(found / (prefix + "-labels-idx1-ubyte"), 1, kPixelsBytesMax));
+  const std::string labels_name = prefix + "-labels-idx1-ubyte";
+  ASSIGN_OR_RETURN(IdxArray labels, ReadIdx(found / labels_name, 1, kPixelsBytesMax));
   if (images.shape[1] != 28 || images.shape[2] != 28) {
     return absl::DataLossError(fmt::format("{}: pictures are {}x{} (allowed: 28x28)",
                                            (found / images_name).string(), images.shape[1],
@@ -60,8 +60,8 @@ absl::StatusOr<Dataset> LoadMnist(spec::DataName name, const std::filesystem::pa
                                   [](uint8_t label) { return label > 9; });
   if (wrong != labels.bytes.end()) {
     return absl::DataLossError(fmt::format("{}: offset {}: label is {} (allowed: 0 to 9)",
-                                           found.string(), 8 + (wrong - labels.bytes.begin()),
-                                           int{*wrong}));
+                                           (found / labels_name).string(),
+                                           8 + (wrong - labels.bytes.begin()), int{*wrong}));
   }
   const Constants constants = ConstantsOf(name);
   return Dataset{.shape = {.channels = 1, .height = 28, .width = 28, .classes = 10},
