@@ -123,6 +123,7 @@ void AddList(CLI::App& app, Context& context, Action& action) {
     words.push_back(PrintState(v1::Job::State_Name(static_cast<v1::Job::State>(i))));
   }
   command->add_option("--state", options->states, "Only jobs in this state; may be repeated")
+      ->allow_extra_args(false)
       ->check(CLI::IsMember(words));
   command->add_option("--limit", options->limit, "At most this many; 0 is all")
       ->check(CLI::Range(0, 1'000'000));

@@ -122,11 +122,13 @@ void AddSubmit(CLI::App& app, Context& context, Action& action) {
   CLI::App* command = app.add_subcommand("submit", "Queue a training job");
   command->add_option("file", options->file,
                       "Job file (JSON, docs/spec.md); '-' is standard input");
-  command->add_option("--set", options->settings, "Any field: --set optimizer.learning_rate=0.1");
+  command->add_option("--set", options->settings, "Any field: --set optimizer.learning_rate=0.1")
+      ->allow_extra_args(false);
   command->add_option("--name", options->name, "Name for people");
   command->add_option("--id", options->job_id,
                       "Wanted id, [a-z0-9-]; the server chooses otherwise");
-  command->add_option("--label", options->labels, "key=value, may be repeated");
+  command->add_option("--label", options->labels, "key=value, may be repeated")
+      ->allow_extra_args(false);
   command->add_option("--network", options->network, "network.name");
   command->add_option("--kind", options->kind, "network.kind: bsnn_agmm, bsnn, snn");
   command->add_option("--data", options->data, "data.name: mnist, fashion_mnist, generated");

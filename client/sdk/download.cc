@@ -130,7 +130,12 @@ absl::Status PrepareFolder(const fs::path& part, const v1::Checkpoint& checkpoin
 
 absl::Status Client::DownloadCheckpoint(const std::string& name, const std::string& folder,
                                         const DownloadCallback& callback) {
-  const fs::path target = fs::absolute(folder).lexically_normal();
+  fs::path target = fs::path(folder).lexically_normal();
+  if (!target.has_filename()) target = target.parent_path();  // "folder/"
+  if (target.empty() || !target.has_filename() || target == "." || target.filename() == "..") {
+    return base::InvalidFields({{"folder", "'" + folder + "'", "the name of a new folder"}});
+  }
+  target = fs::absolute(target);
   const fs::path part = target.string() + ".part";
   if (fs::exists(target)) {
     return absl::AlreadyExistsError(fmt::format("{} exists already", target.string()));

@@ -3,6 +3,7 @@
 #include <absl/strings/str_join.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -173,16 +174,23 @@ class Describer {
   std::vector<FieldDescription> rows;
 };
 
-/// What no single field's range can say.
+/// What no single field's range can say, of fields that are right each by itself.
 void CheckTogether(const JobSpec& spec, std::string_view prefix, std::vector<FieldFault>& faults) {
+  const auto is_right = [&](std::string_view path) {
+    return std::none_of(faults.begin(), faults.end(), [&](const FieldFault& fault) {
+      return fault.field == fmt::format("{}{}", prefix, path);
+    });
+  };
   const auto fault = [&](std::string_view path, std::string value, std::string allowed) {
     faults.push_back({fmt::format("{}{}", prefix, path), std::move(value), std::move(allowed)});
   };
-  if (spec.schedule.warmup_epochs >= spec.training.epochs && spec.schedule.warmup_epochs > 0) {
+  if (spec.schedule.warmup_epochs >= spec.training.epochs && spec.schedule.warmup_epochs > 0 &&
+      is_right("schedule.warmup_epochs") && is_right("training.epochs")) {
     fault("schedule.warmup_epochs", std::to_string(spec.schedule.warmup_epochs),
           fmt::format("less than training.epochs, which is {}", spec.training.epochs));
   }
-  if (spec.agmm.alpha_mode == AlphaMode::kFixed && spec.agmm.alpha_init == 0) {
+  if (spec.agmm.alpha_mode == AlphaMode::kFixed && spec.agmm.alpha_init == 0 &&
+      is_right("agmm.alpha_mode") && is_right("agmm.alpha_init")) {
     fault("agmm.alpha_init", "0", "above 0 where agmm.alpha_mode is fixed: 0 silences every layer");
   }
 }
@@ -191,11 +199,10 @@ void CheckTogether(const JobSpec& spec, std::string_view prefix, std::vector<Fie
 
 JobSpec FromJson(const Json& json, std::string_view prefix, std::vector<FieldFault>& faults) {
   JobSpec spec;
-  const size_t faults_before = faults.size();
   Reader reader(json, prefix, faults);
   VisitFields(reader, spec);
   reader.FaultUnknown();
-  if (faults.size() == faults_before) CheckTogether(spec, prefix, faults);
+  CheckTogether(spec, prefix, faults);
   return spec;
 }
 

@@ -89,7 +89,7 @@ void VisitFields(Visitor& v, Spec& s) {
   v.Choice("agmm.alpha_mode", s.agmm.alpha_mode, "one alpha a time step, a channel too, or fixed");
   v.Number("agmm.alpha_init", s.agmm.alpha_init, Range{0, 100}, "first value of alpha");
   v.Choice("agmm.gradient", s.agmm.gradient, "whether the gate itself carries gradient");
-  v.Choice("agmm.input", s.agmm.input, "E of X or of |X|");
+  v.Choice("agmm.input", s.agmm.input, "E of X or of its absolute value");
   v.Choice("agmm.place", s.agmm.place, "where the gate stands");
 
   v.Choice("loss.name", s.loss.name, "of the mean over time, or each step's (TET)");

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cctype>
 #include <cstdlib>
 #include <string_view>
@@ -10,6 +11,8 @@
 
 #include "base/fault.h"
 #include "base/status.h"
+
+extern char** environ;
 
 namespace bsnn::server {
 namespace {
@@ -76,11 +79,26 @@ class Knobs {
   /// The environment as arguments, to stand before those of the command line.
   std::vector<std::string> FromEnvironment() const {
     std::vector<std::string> arguments;
+    const char* file = std::getenv(EnvironmentName("config").c_str());
+    if (file != nullptr) arguments.push_back(fmt::format("--config={}", file));
     for (const std::string& knob : names_) {
       const char* value = std::getenv(EnvironmentName(knob).c_str());
       if (value != nullptr) arguments.push_back(fmt::format("--{}={}", knob, value));
     }
     return arguments;
+  }
+
+  /// A variable that looks like ours and is none; "" where there is none.
+  std::string UnknownVariable() const {
+    const std::string prefix = EnvironmentName("");
+    for (char** entry = environ; *entry != nullptr; ++entry) {
+      const std::string_view text = *entry;
+      const std::string name(text.substr(0, text.find('=')));
+      if (!name.starts_with(prefix) || name == EnvironmentName("config")) continue;
+      const auto is_it = [&](const std::string& knob) { return EnvironmentName(knob) == name; };
+      if (std::none_of(names_.begin(), names_.end(), is_it)) return name;
+    }
+    return "";
   }
 
   /// The variables that are set and whose knob `message` names.
@@ -178,7 +196,7 @@ absl::StatusOr<Invocation> ParseArguments(int argc, const char* const* argv) {
   app.footer(kFooter);
   app.set_version_flag("--version", kVersion);
   app.set_config("--config", "", "File with any of these options (TOML or INI)")
-      ->envname(EnvironmentName("config"));
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.allow_config_extras(CLI::config_extras_mode::error);
   bool print_config = false;
   app.add_flag("--print-config", print_config, "Print the configuration as a file for --config")
@@ -187,6 +205,10 @@ absl::StatusOr<Invocation> ParseArguments(int argc, const char* const* argv) {
   DeclareAddresses(knobs, invocation.config);
   DeclareRules(knobs, invocation.config);
 
+  if (const std::string unknown = knobs.UnknownVariable(); !unknown.empty()) {
+    return absl::InvalidArgumentError(fmt::format(
+        "configuration: environment variable {} is unknown; see bsnn-coordinator --help", unknown));
+  }
   std::vector<std::string> arguments = knobs.FromEnvironment();
   arguments.insert(arguments.end(), argv + 1, argv + argc);
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());

@@ -127,6 +127,8 @@ class Core {
   void EndAttempt(Instant now, Job& job, store::FailureClass failure, std::string message);
   /// Ends the live attempt, then retries, fails or (while cancelling) cancels the job.
   void LoseAttempt(Instant now, Job& job, store::FailureClass failure, const std::string& message);
+  /// Ends the live attempt, which its worker gave back in order: that is no failure of the job.
+  void ReturnAttempt(Instant now, Job& job, const std::string& message);
   void EndJob(Instant now, Job& job, Trigger trigger, store::FailureClass failure,
               std::string message);
   absl::Duration HangLimit(const Job& job) const;

@@ -120,6 +120,13 @@ void Core::LoseAttempt(Instant now, Job& job, FailureClass failure, const std::s
   SetDue(job, now.steady + absl::Seconds(seconds));
 }
 
+void Core::ReturnAttempt(Instant now, Job& job, const std::string& message) {
+  EndAttempt(now, job, FailureClass::kNone, message);
+  job.record.status.message = base::Shorten(message, base::kErrorTextBytesMax);
+  Enter(now, job, Trigger::kRetry);
+  SetDue(job, now.steady + absl::Seconds(job.record.spec->scheduling.restart_backoff_seconds));
+}
+
 void Core::EndJob(Instant now, Job& job, Trigger trigger, FailureClass failure,
                   std::string message) {
   job.record.status.message = base::Shorten(message, base::kErrorTextBytesMax);

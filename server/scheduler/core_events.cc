@@ -215,8 +215,8 @@ void Core::TakeFinished(Instant now, Job& job, const spec::Finished& finished) {
         return LoseAttempt(now, job, FailureClass::kNone,
                            fmt::format("it was stopped at step {}", finished.step));
       }
-      return LoseAttempt(now, job, FailureClass::kWorkerLost,
-                         fmt::format("its worker stopped it at step {}", finished.step));
+      return ReturnAttempt(now, job,
+                           fmt::format("its worker stopped it at step {}", finished.step));
     case spec::Outcome::kFailed:
       return LoseAttempt(now, job,
                          finished.failure == spec::TrainerFailure::kUserError

@@ -46,11 +46,12 @@ def test_every_wrong_field_is_named_in_one_reply(service):
     job.spec.data.name = "\x00'; DROP TABLE jobs"
     job.spec.neuron.decay = 1e300
     job.labels["BAD KEY"] = "x"
+    job.spec.agmm.alpha_mode, job.spec.agmm.alpha_init = "fixed", 0
     code, reason, fields = refusal(service.jobs.CreateJob, job_pb2.CreateJobRequest(job_id="../etc", job=job))
     assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELDS_INVALID")
     named = " ".join(fields)
     for field in ("network.time_steps", "network.name", "training.epochs", "optimizer.learning_rate", "data.name",
-                  "neuron.decay", "job_id", "labels"):
+                  "neuron.decay", "job_id", "labels", "agmm.alpha_init"):
         assert field in named, (field, fields)
     steps = next(text for field, text in fields.items() if field.endswith("network.time_steps"))
     assert "0" in steps and "1 to 64" in steps
@@ -237,6 +238,10 @@ def test_configuration_that_is_wrong_stops_the_start(tmp_path):
         assert done.returncode == 2 and named in done.stderr, (arguments, done.stderr)
     done = start("--data", tmp_path, environment={"BSNN_COORDINATOR_LEASE_SECONDS": "soon"})
     assert done.returncode == 2 and "BSNN_COORDINATOR_LEASE_SECONDS" in done.stderr
+    done = start("--data", tmp_path, environment={"BSNN_COORDINATOR_LEASE_SECONDZ": "3"})
+    assert done.returncode == 2 and "BSNN_COORDINATOR_LEASE_SECONDZ" in done.stderr
+    done = start(environment={"BSNN_COORDINATOR_CONFIG": str(tmp_path / "config.toml")})
+    assert done.returncode == 2 and "lease-secondz" in done.stderr
 
 
 def test_sigterm_drains_and_the_next_start_goes_on(tmp_path):

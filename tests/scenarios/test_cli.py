@@ -1,12 +1,15 @@
 """bsnnctl, command by command, against the real coordinator."""
 import json
 import os
+import pathlib
 import pty
 import re
 import subprocess
 
 import pytest
 from service import BIN, Program, Service, small_job
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +54,8 @@ def test_checkpoints(trained, tmp_path):
     assert listed[0]["step"] == "40"
     trained.ctl("checkpoints", "download", listed[0]["name"], tmp_path / "c")
     assert listed[0]["digest"] in trained.ctl("checkpoints", "verify", tmp_path / "c")
+    trained.ctl("checkpoints", "download", listed[0]["name"], f"{tmp_path}/slash/")
+    assert (tmp_path / "slash" / "manifest.json").exists()
     error = trained.ctl("checkpoints", "download", listed[0]["name"], tmp_path / "c", code=5)
     assert "exist" in error
     assert "no checkpoint" in trained.ctl("checkpoints", "download", "jobs/first/checkpoints/none", tmp_path / "d", code=3)
@@ -67,6 +72,8 @@ def test_exit_codes_and_errors(trained, tmp_path):
     assert "no job nosuch" in trained.ctl("show", "nosuch", code=3)
     assert "first" in trained.ctl("submit", "--id", "first", code=5)
     trained.ctl("submit", "--nonsense", code=2)
+    trained.ctl("submit", "--set", "training.epochs=1", tmp_path / "nosuch.json", code=2)
+    trained.ctl("checkpoints", "download", "jobs/first/checkpoints/x", "", code=2)
     trained.ctl("submit", tmp_path / "nosuch.json", code=2)
     unreachable = subprocess.run([BIN / "bsnnctl", "--coordinator", "127.0.0.1:1", "list"], capture_output=True,
                                  text=True, timeout=60)
@@ -141,3 +148,12 @@ def test_worker_says_what_is_wrong(tmp_path):
         program = Program("bsnn-worker", arguments, tmp_path / "log")
         assert program.process.wait(30) in (1, 2)
         assert named in program.text()
+
+
+def test_every_knob_is_documented(trained):
+    documented = (ROOT / "docs" / "operations.md").read_text()
+    for program in ("bsnn-coordinator", "bsnn-worker"):
+        shown = subprocess.run([BIN / program, "--help"], capture_output=True, text=True).stdout
+        knobs = set(re.findall(r"^ +(?:-\w,)?(--[a-z-]+)", shown, re.MULTILINE)) - {"--help", "--version"}
+        assert len(knobs) > 10
+        assert not [knob for knob in knobs if f"`{knob}`" not in documented]

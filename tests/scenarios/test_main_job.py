@@ -2,17 +2,19 @@
 import hashlib
 import json
 import math
+import pathlib
 import re
 import shutil
 import socket
 import subprocess
-import time
 import urllib.parse
 import urllib.request
 
 import pytest
 from bsnn.v1 import job_pb2
 from service import BIN, SHARED, run_alone, small_job, wait_for
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def free_port():
@@ -115,6 +117,9 @@ def test_metrics_are_clean(service):
         assert reply.headers["Content-Type"].startswith("text/plain; version=0.0.4")
         text = reply.read()
     assert b"bsnn_job_sign_flip_ratio{" in text
+    documented = (ROOT / "docs" / "metrics.md").read_text()
+    families = re.findall(r"^# TYPE (\S+)", text.decode(), re.MULTILINE)
+    assert len(families) > 20 and not [family for family in families if f"`{family}`" not in documented]
     if not shutil.which("promtool"):
         pytest.skip("promtool is not installed (Debian's prometheus)")
     linted = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True)
@@ -128,8 +133,6 @@ def test_series_of_an_ended_job_leave(tmp_path):
     try:
         service.start_worker()
         job = service.wait_end(service.submit(spec=small_job(epochs=1)).name)
-        time.sleep(0)
-
         def gone():
             with urllib.request.urlopen(f"http://{service.metrics_address}/metrics", timeout=5) as reply:
                 return job.name.removeprefix("jobs/") not in reply.read().decode()

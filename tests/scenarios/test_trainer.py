@@ -3,6 +3,7 @@ import gzip
 import hashlib
 import json
 import os
+import pathlib
 import random
 import signal
 import struct
@@ -165,3 +166,17 @@ def test_an_out_that_is_no_folder_is_named(tmp_path):
     (tmp_path / "out").write_text("a file where a folder should be")
     code, errors = run(tmp_path)
     assert code == 2 and "out" in errors
+
+
+def test_a_run_from_the_start_does_not_mix_with_another(whole):
+    folder = whole[3]
+    before = (folder / "out" / "events.jsonl").read_bytes()
+    code, errors = run(folder)
+    assert code == 2 and "--resume" in errors
+    assert (folder / "out" / "events.jsonl").read_bytes() == before
+
+
+def test_the_field_table_of_the_document_is_the_programs():
+    printed = subprocess.run([f"{BIN}/bsnn-train", "--describe-spec"], capture_output=True, text=True, check=True).stdout
+    documented = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "spec.md").read_text()
+    assert not [line for line in printed.splitlines() if line not in documented]

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <new>
@@ -15,6 +16,7 @@
 #include "base/logging.h"
 #include "base/status.h"
 #include "worker/trainer/checkpoint/checkpoint.h"
+#include "worker/trainer/nn/threads.h"
 #include "worker/trainer/train/evaluate.h"
 #include "worker/trainer/train/event_writer.h"
 #include "worker/trainer/train/stop_flag.h"
@@ -81,6 +83,19 @@ auto Guard(Call&& call) -> decltype(call()) {
   }
 }
 
+/// Makes the output folder. A run from the start would mix its checkpoints with another's.
+absl::Status PrepareOut(const Arguments& arguments) {
+  const std::filesystem::path checkpoints = std::filesystem::path(arguments.out) / "checkpoints";
+  RETURN_IF_ERROR(base::MakeFolder(checkpoints));
+  RETURN_IF_ERROR(artifact::RemoveLeftovers(checkpoints));
+  if (arguments.resume || artifact::ListCheckpointFolders(checkpoints).empty()) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(fmt::format(
+      "{} holds checkpoints of an earlier run: go on with --resume, or take another --out",
+      checkpoints.string()));
+}
+
 int Train(const Arguments& arguments) {
   const auto text = base::ReadFile(arguments.spec, base::kSpecBytesMax);
   if (!text.ok()) return Report(text.status());
@@ -90,7 +105,7 @@ int Train(const Arguments& arguments) {
   if (!device.ok()) return Report(device.status());
   const int threads = arguments.threads > 0 ? arguments.threads : spec->resources.threads;
   if (threads > 0) at::set_num_threads(threads);
-  if (const absl::Status made = base::MakeFolder(arguments.out); !made.ok()) return Report(made);
+  if (const absl::Status made = PrepareOut(arguments); !made.ok()) return Report(made);
   auto events = EventWriter::Open(std::filesystem::path(arguments.out) / "events.jsonl",
                                   arguments.resume, base::RealClock());
   if (!events.ok()) return Report(events.status());
@@ -107,7 +122,7 @@ int Train(const Arguments& arguments) {
   }
   const std::string message(finished.status().message());
   events->Log(spec::Severity::kError, message);
-  events->Write(spec::Finished{spec::Outcome::kFailed, 0, 0, "",
+  events->Write(spec::Finished{spec::Outcome::kFailed, 0, std::nan(""), "",
                                IsUserError(finished.status())
                                    ? spec::TrainerFailure::kUserError
                                    : spec::TrainerFailure::kInfrastructure,
@@ -184,6 +199,7 @@ int Main(int argc, char** argv) {
   app.add_option("--predictions", arguments.predictions,
                  "With --evaluate: CSV of index,label,prediction")
       ->needs(evaluate);
+  app.set_version_flag("--version", "bsnn-train " BSNN_VERSION);
   app.add_flag("--describe-spec", arguments.describe_spec, "Print every field of a spec");
   app.add_option("--log-level", arguments.log_level, "debug, info, warning, error")
       ->capture_default_str();
@@ -222,4 +238,7 @@ int Main(int argc, char** argv) {
 
 }  // namespace bsnn::trainer
 
-int main(int argc, char** argv) { return bsnn::trainer::Main(argc, argv); }
+int main(int argc, char** argv) {
+  bsnn::trainer::RestartWithYieldingThreads(argv);
+  return bsnn::trainer::Main(argc, argv);
+}

@@ -274,6 +274,7 @@ TEST_F(Attempts, OfADrainingWorkerGoElsewhere) {
   ASSERT_TRUE(Say("one", Started(), spec::Finished{.outcome = spec::Outcome::kStopped}).ok());
   Pass(absl::Seconds(2));
   EXPECT_EQ(Get("one").attempts.back().worker, W("w2"));
+  EXPECT_EQ(Get("one").record.status.restart_count, 0) << "it is no failure";
   EXPECT_EQ(scheduler_->GetWorker(now(), W("w1"))->state, WorkerState::kDraining);
 }
 
