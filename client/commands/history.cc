@@ -21,7 +21,9 @@ int Logs(const Context& context, const std::string& job, const sdk::LogsOptions&
           if (context.format == Format::kTable) {
             PrintEntry(entry);
           } else {
-            fmt::print("{}", PrintMessage(entry, context.format));
+            // A document each, so that a stream of them can be read while it goes on.
+            fmt::print("{}{}", context.format == Format::kYaml ? "---\n" : "",
+                       PrintMessage(entry, context.format));
           }
         }
         std::fflush(stdout);

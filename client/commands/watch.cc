@@ -91,6 +91,12 @@ class Watch {
                                         progress.epoch(), job_.restart_count());
     if (key == last_line_) return;
     last_line_ = key;
+    if (progress.steps_total() == 0) {  // its trainer has not reported yet
+      fmt::print("{} {}: {}\n", job_.name(), PrintState(v1::Job::State_Name(job_.state())),
+                 job_.state_message());
+      std::fflush(stdout);
+      return;
+    }
     fmt::print("{} {} {:3.0f} % epoch {}/{} step {}/{} {:.0f} images/s {} left{}{}\n", job_.name(),
                PrintState(v1::Job::State_Name(job_.state())), 100 * progress.progress_ratio(),
                progress.epoch(), progress.epochs_total(), progress.step(), progress.steps_total(),
