@@ -209,16 +209,17 @@ JobView Core::ViewOf(Instant now, const Job& job) const {
 
 std::string Core::WaitMessage(const Job& job) const {
   const spec::Device wanted = job.record.spec->resources.device;
-  int64_t slots = 0;
-  for (const auto& [id, worker] : workers_) {
-    if (worker.lost || worker.draining) continue;
-    for (const store::Slot& slot : worker.record.slots) {
-      slots += wanted == spec::Device::kAny || wanted == slot.device ? 1 : 0;
-    }
-  }
+  const auto fits = [&](const store::Slot& slot) {
+    return wanted == spec::Device::kAny || wanted == slot.device;
+  };
+  const bool possible = std::any_of(workers_.begin(), workers_.end(), [&](const auto& item) {
+    const Worker& worker = item.second;
+    const auto& slots = worker.record.slots;
+    return !worker.lost && !worker.draining && std::any_of(slots.begin(), slots.end(), fits);
+  });
   const std::string kind =
       wanted == spec::Device::kAny ? "" : fmt::format("{} ", spec::ToWord(wanted));
-  if (slots == 0) return fmt::format("waits for a worker: none with a {}slot is online", kind);
+  if (!possible) return fmt::format("waits for a worker: none with a {}slot is online", kind);
   const int32_t before = ready_.PositionOf(EntryOf(job)) - 1;
   return fmt::format("waits for a free {}slot; {} {} before it", kind, before,
                      before == 1 ? "job is" : "jobs are");
