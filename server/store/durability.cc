@@ -33,4 +33,9 @@ void Durability::Advance(Ticket ticket) {
   for (const auto& callback : due) callback();
 }
 
+void Durability::Drop() {
+  absl::MutexLock lock(&mutex_);
+  waiting_.clear();
+}
+
 }  // namespace bsnn::store

@@ -19,6 +19,8 @@ class Durability {
   void When(Ticket ticket, JobStore::DurableCallback callback);
   /// Everything up to `ticket` is durable: runs what waited for it, in the order of the tickets.
   void Advance(Ticket ticket);
+  /// Forgets who waits: what they wait for will never be.
+  void Drop();
 
  private:
   mutable absl::Mutex mutex_;

@@ -65,6 +65,7 @@ void MemoryJobStore::Crash() {
   absl::MutexLock lock(&mutex_);
   last_ticket_ -= static_cast<Ticket>(waiting_.size());
   waiting_.clear();
+  durability_.Drop();
 }
 
 void MemoryJobStore::Apply(Mutation& mutation) {
