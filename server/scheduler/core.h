@@ -66,6 +66,7 @@ class Core {
   bool HasPending() const { return !batch_.empty() || !touched_.empty(); }
   /// Enqueues what was gathered. The ticket covers it and everything before.
   store::Ticket Commit();
+  store::Ticket last_ticket() const { return last_ticket_; }
   std::vector<JobChange> TakeChanges();
 
  private:

@@ -182,7 +182,8 @@ absl::StatusOr<SynchronizeReply> Core::Synchronize(Instant now, const Synchroniz
   // durable is therefore a condition of the reply.
   for (const auto& [key, phase] : reported) {
     reply.next_call = options_.next_call_busy;
-    if (const Job* job = Find(key.first)) ticket = std::max(ticket, job->ticket);
+    const Job* job = Find(key.first);
+    ticket = std::max(ticket, job != nullptr ? job->ticket : last_ticket_);
   }
   return reply;
 }

@@ -161,6 +161,11 @@ absl::Duration Scheduler::NextDeadline() const {
   return guarded_->core->NextDeadline();
 }
 
+store::Ticket Scheduler::LastTicket() const {
+  absl::MutexLock lock(&guarded_->mutex);
+  return guarded_->core->last_ticket();
+}
+
 Snapshot Scheduler::TakeSnapshot(Instant now) const {
   absl::MutexLock lock(&guarded_->mutex);
   return guarded_->core->TakeSnapshot(now);

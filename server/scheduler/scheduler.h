@@ -8,7 +8,8 @@
 /// that the store sees changes in the order in which they were decided. A caller may tell the
 /// outside only after the ticket it got is durable: this also holds for repeats (an idempotent
 /// CreateJob gets a ticket that covers the first one) and for orders to workers (an epoch is
-/// durable before a trainer runs under it). Reads answer from memory.
+/// durable before a trainer runs under it). An error may rest on a change as well (an attempt is
+/// fenced because a lease ran out): it is told once LastTicket is durable. Reads answer from memory.
 ///
 /// Threads: thread-safe, one mutex, held for memory work only. Lock order: this, then the store's
 /// queue. The Observer is called without the lock. Ownership: borrows store and observer.
@@ -121,6 +122,8 @@ class Scheduler {
   /// Steady time of the next thing that becomes due; InfiniteDuration for none.
   absl::Duration NextDeadline() const;
   Snapshot TakeSnapshot(Instant now) const;
+  /// Covers every change made so far.
+  store::Ticket LastTicket() const;
 
  private:
   explicit Scheduler(std::unique_ptr<Core> core, Observer* observer);
