@@ -4,6 +4,7 @@
 #include <grpcpp/server_context.h>
 
 #include <chrono>
+#include <utility>
 
 #include "base/fault.h"
 #include "base/status.h"
@@ -36,6 +37,19 @@ absl::Status Gate::EnterStream() {
           fmt::format("{} streams are open, the most allowed (streams-max)", options_.streams_max)),
       {"LIMIT_EXCEEDED",
        {{"limit", "streams-max"}, {"value", std::to_string(options_.streams_max)}}});
+}
+
+void WhenTellable(Backend& backend, const absl::Status& error, std::function<void()> tell) {
+  switch (error.code()) {
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kAlreadyExists:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kAborted:
+    case absl::StatusCode::kOutOfRange:
+      return backend.store.WhenDurable(backend.scheduler.LastTicket(), std::move(tell));
+    default:
+      return tell();
+  }
 }
 
 absl::Status Busy() {

@@ -5,6 +5,7 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <atomic>
+#include <functional>
 
 #include "base/clock.h"
 #include "blob/blob_store.h"
@@ -60,6 +61,10 @@ class Gate {
   std::atomic<Backend*> backend_ = nullptr;
   std::atomic<int> streams_ = 0;
 };
+
+/// Tells an error: calls `tell` once everything that `error` may rest on is durable. At once where
+/// the request alone explains it, or an overload.
+void WhenTellable(Backend& backend, const absl::Status& error, std::function<void()> tell);
 
 /// Unavailable with reason SERVER_BUSY: a work queue is full.
 absl::Status Busy();

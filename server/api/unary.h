@@ -22,6 +22,11 @@ inline void FinishWhenDurable(Backend& backend, store::Ticket ticket,
   });
 }
 
+inline void FinishWhenTellable(Backend& backend, const absl::Status& error,
+                               grpc::ServerUnaryReactor* reactor) {
+  WhenTellable(backend, error, [reactor, error] { reactor->Finish(wire::ToGrpc(error)); });
+}
+
 /// Calls `handler(Backend&)`, which fills the reply and returns StatusOr<Ticket>: what must be
 /// durable before the reply goes, or 0.
 template <class Handler>
@@ -36,7 +41,7 @@ grpc::ServerUnaryReactor* Answer(Gate& gate, grpc::CallbackServerContext* contex
   if (ticket.ok()) {
     FinishWhenDurable(gate.backend(), *ticket, reactor);
   } else {
-    reactor->Finish(wire::ToGrpc(ticket.status()));
+    FinishWhenTellable(gate.backend(), ticket.status(), reactor);
   }
   return reactor;
 }
@@ -56,7 +61,7 @@ grpc::ServerUnaryReactor* AnswerOnPool(Gate& gate, grpc::CallbackServerContext* 
   const bool taken =
       select_pool(backend).TrySubmit([&backend, reactor, handler = std::move(handler)] {
         const absl::Status status = handler(backend, reactor);
-        if (!status.ok()) reactor->Finish(wire::ToGrpc(status));
+        if (!status.ok()) FinishWhenTellable(backend, status, reactor);
       });
   if (!taken) reactor->Finish(wire::ToGrpc(Busy()));
   return reactor;

@@ -42,7 +42,8 @@ class UploadReactor : public Reactor {
           {"UPLOAD_INCOMPLETE", {}}));
     }
     const bool taken = backend_.disk.TrySubmit([this] {
-      if (const absl::Status status = Handle(); !status.ok()) End(status);
+      const absl::Status status = Handle();
+      if (!status.ok()) WhenTellable(backend_, status, [this, status] { End(status); });
     });
     if (!taken) End(Busy());
   }
@@ -65,7 +66,10 @@ class UploadReactor : public Reactor {
       case Request::kBegin: {
         if (session_.begun()) return OutOfOrder("a second begin", "file_chunk, finish");
         ASSIGN_OR_RETURN(reply_, session_.Begin(request_.begin()));
-        StartWrite(&reply_);
+        // That it is published already may have been decided a moment ago.
+        backend_.store.WhenDurable(
+            reply_.has_published() ? backend_.scheduler.LastTicket() : store::Ticket{0},
+            [this] { StartWrite(&reply_); });
         return absl::OkStatus();
       }
       case Request::kFileChunk:

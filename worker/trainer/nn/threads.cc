@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <array>
 #include <cstdlib>
 
 namespace bsnn::trainer {
@@ -10,7 +11,10 @@ void RestartWithYieldingThreads(char* const* arguments) {
   // The one place beside config.cc that looks at the environment: it belongs to libgomp, not to us.
   if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
   if (setenv("GOMP_SPINCOUNT", "1000", /*overwrite=*/0) != 0) return;
-  execv("/proc/self/exe", arguments);
+  // By its real path, so that the process keeps its name.
+  std::array<char, 4096> path{};
+  const ssize_t length = readlink("/proc/self/exe", path.data(), path.size() - 1);
+  if (length > 0) execv(path.data(), arguments);
 }
 
 }  // namespace bsnn::trainer
