@@ -97,8 +97,8 @@ constexpr const char* kSql[] = {
     "INSERT OR REPLACE INTO points(job, series, step, epoch, value) VALUES(?,?,?,?,?)",
     "INSERT INTO logs(job, time, attempt_epoch, severity, message) VALUES(?,?,?,?,?)",
     "SELECT count(*) FROM logs WHERE job = ?",
-    "DELETE FROM logs WHERE arrival IN "
-    "(SELECT arrival FROM logs WHERE job = ? ORDER BY arrival LIMIT ?)",
+    ("DELETE FROM logs WHERE arrival IN "
+     "(SELECT arrival FROM logs WHERE job = ? ORDER BY arrival LIMIT ?)"),
 };
 
 }  // namespace
