@@ -46,10 +46,7 @@ void Core::AddLoaded(Instant now, store::LoadedJob loaded) {
   by_id_[job.record.id] = sequence;
   if (!job.record.request_id.empty()) by_request_[job.record.request_id] = sequence;
   ++jobs_by_state_[static_cast<size_t>(job.status().state)];
-  std::vector<spec::MetricPoint> shown;
-  for (const auto& point : loaded.latest) TakePoint(job, point, shown);
-  counters_ = {};  // they count since this start
-  job.record.status.metric_points -= std::ssize(shown);
+  for (const auto& point : loaded.latest) Show(job, point);
 
   const auto& scheduling = job.record.spec->scheduling;
   job.deadline = absl::InfiniteDuration();
@@ -151,8 +148,10 @@ std::vector<JobChange> Core::TakeChanges() {
 void Core::SetTimer(absl::Duration at, const Job& job) {
   if (at != absl::InfiniteDuration()) timers_.push({at, job.record.sequence, {}});
 }
-void Core::SetTimer(absl::Duration at, const Worker& worker) {
-  if (at != absl::InfiniteDuration()) timers_.push({at, 0, worker.record.id});
+void Core::SetTimer(absl::Duration at, Worker& worker) {
+  if (at >= worker.timer) return;
+  worker.timer = at;
+  timers_.push({at, 0, worker.record.id});
 }
 
 absl::Duration Core::NextDeadline() const {
@@ -219,6 +218,7 @@ void Core::Review(Instant now, Job& job, absl::Duration at) {
 }
 
 void Core::Review(Instant now, Worker& worker, absl::Duration at) {
+  if (at == worker.timer) worker.timer = absl::InfiniteDuration();
   if (worker.lost) {
     const absl::Duration gone = now.wall - worker.record.last_seen_time;
     if (gone < options_.worker_linger) {

@@ -91,8 +91,9 @@ class Core {
   };
   struct Worker {
     store::WorkerRecord record;
-    std::map<int32_t, int64_t> used;  // slot index -> job sequence
-    absl::Duration last_seen;         // steady
+    std::map<int32_t, int64_t> used;                  // slot index -> job sequence
+    absl::Duration last_seen;                         // steady
+    absl::Duration timer = absl::InfiniteDuration();  // the earliest that is set for it
     bool lost = false;
     bool draining = false;
     bool confirmed = false;  // has called since this program started: may get new attempts
@@ -116,7 +117,8 @@ class Core {
   void Touch(Job& job, Instant now);
   JobChange& ChangeOf(const Job& job);
   void SetTimer(absl::Duration at, const Job& job);
-  void SetTimer(absl::Duration at, const Worker& worker);
+  /// Unless an earlier one is set: its review sets the next.
+  void SetTimer(absl::Duration at, Worker& worker);
   void Review(Instant now, Job& job, absl::Duration at);
   void Review(Instant now, Worker& worker, absl::Duration at);
   /// Takes the transition; the table must have it.
@@ -162,6 +164,8 @@ class Core {
   void Take(Instant now, Job& job, const spec::Event& event, std::vector<spec::MetricPoint>& points,
             std::vector<store::LogRecord>& lines);
   void TakePoint(Job& job, const spec::MetricPoint& point, std::vector<spec::MetricPoint>& points);
+  /// Makes it the newest value of its series; false where that were a series too many.
+  static bool Show(Job& job, const spec::MetricPoint& point);
   void TakeFinished(Instant now, Job& job, const spec::Finished& finished);
   static const store::CheckpointRecord* FindDigest(const Job& job, std::string_view digest);
 

@@ -172,12 +172,7 @@ void Core::Take(Instant now, Job& job, const spec::Event& event,
 void Core::TakePoint(Job& job, const spec::MetricPoint& point,
                      std::vector<spec::MetricPoint>& points) {
   store::JobStatus& status = job.record.status;
-  SeriesKey key{point.name, point.layer, point.split, point.time_step};
-  const auto found = job.series_index.find(key);
-  const bool room =
-      status.metric_points < base::kMetricPointsPerJobMax &&
-      (found != job.series_index.end() || std::ssize(job.values) < base::kSeriesPerJobMax);
-  if (!room) {
+  if (status.metric_points >= base::kMetricPointsPerJobMax || !Show(job, point)) {
     ++status.metric_points_dropped;
     ++counters_.metric_points_dropped;
     return;
@@ -185,15 +180,22 @@ void Core::TakePoint(Job& job, const spec::MetricPoint& point,
   ++status.metric_points;
   ++counters_.metric_points;
   points.push_back(point);
+}
+
+bool Core::Show(Job& job, const spec::MetricPoint& point) {
+  SeriesKey key{point.name, point.layer, point.split, point.time_step};
+  const auto found = job.series_index.find(key);
   if (found != job.series_index.end()) {
     job.values[found->second] = point.value;
-    return;
+    return true;
   }
+  if (std::ssize(job.values) >= base::kSeriesPerJobMax) return false;
   auto series = std::make_shared<SeriesTable>(*job.series);
   series->push_back(key);
   job.series = std::move(series);
   job.series_index[std::move(key)] = job.values.size();
   job.values.push_back(point.value);
+  return true;
 }
 
 void Core::TakeFinished(Instant now, Job& job, const spec::Finished& finished) {

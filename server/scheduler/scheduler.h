@@ -9,7 +9,8 @@
 /// outside only after the ticket it got is durable: this also holds for repeats (an idempotent
 /// CreateJob gets a ticket that covers the first one) and for orders to workers (an epoch is
 /// durable before a trainer runs under it). An error may rest on a change as well (an attempt is
-/// fenced because a lease ran out): it is told once LastTicket is durable. Reads answer from memory.
+/// fenced because a lease ran out): it is told once LastTicket is durable. Reads
+/// answer from memory.
 ///
 /// Threads: thread-safe, one mutex, held for memory work only. Lock order: this, then the store's
 /// queue. The Observer is called without the lock. Ownership: borrows store and observer.

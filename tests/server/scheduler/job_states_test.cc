@@ -7,8 +7,6 @@
 #include <set>
 #include <sstream>
 
-#include "server/scheduler/ready_queue.h"
-
 namespace bsnn::scheduler {
 namespace {
 
@@ -32,28 +30,34 @@ TEST(JobStates, NothingLeavesAFinalStateAndEverythingElseCanEnd) {
                                  JobState::kCancelling}));
 }
 
+TEST(JobStates, EveryStateWithAnAttemptSaysWhatItsEndLeadsTo) {
+  for (const JobState state : {JobState::kStarting, JobState::kRunning}) {
+    EXPECT_TRUE(HasAttempt(state));
+    for (const Trigger trigger : {Trigger::kRetry, Trigger::kSucceeded, Trigger::kFailed,
+                                  Trigger::kCancel, Trigger::kExpired}) {
+      EXPECT_TRUE(Next(state, trigger).has_value()) << ToWord(state);
+    }
+  }
+  EXPECT_EQ(Next(JobState::kCancelling, Trigger::kStopped), JobState::kCancelled);
+  EXPECT_EQ(Next(JobState::kCancelling, Trigger::kSucceeded), JobState::kSucceeded);
+  EXPECT_FALSE(Next(JobState::kCancelling, Trigger::kRetry).has_value());
+  EXPECT_FALSE(HasAttempt(JobState::kQueued));
+}
+
+TEST(JobStates, OnlyWhatARetryMayCureIsRetried) {
+  EXPECT_TRUE(IsRetryable(FailureClass::kWorkerLost));
+  EXPECT_TRUE(IsRetryable(FailureClass::kInfrastructure));
+  EXPECT_TRUE(IsRetryable(FailureClass::kHang));
+  EXPECT_FALSE(IsRetryable(FailureClass::kUserError));
+  EXPECT_FALSE(IsRetryable(FailureClass::kDeadline));
+  EXPECT_FALSE(IsRetryable(FailureClass::kNone));
+}
+
 TEST(JobStates, TheDocumentHasTheDiagram) {
   std::ifstream file(BSNN_ROOT "/docs/job-states.md");
   std::stringstream text;
   text << file.rdbuf();
   EXPECT_THAT(text.str(), testing::HasSubstr(MermaidDiagram()));
-}
-
-TEST(ReadyQueue, GoesByPriorityThenAgeAndDevice) {
-  using spec::Device;
-  ReadyQueue queue;
-  EXPECT_FALSE(queue.FirstFor(Device::kCpu).has_value());
-  queue.Insert({0, 1, Device::kCuda});
-  queue.Insert({0, 2, Device::kAny});
-  queue.Insert({5, 3, Device::kAny});
-  queue.Insert({0, 4, Device::kCpu});
-  EXPECT_EQ(queue.FirstFor(Device::kCpu), 3);
-  EXPECT_EQ(queue.FirstFor(Device::kCuda), 3);
-  EXPECT_EQ(queue.PositionOf({0, 4, Device::kCpu}), 4);
-  EXPECT_EQ(queue.PositionOf({9, 9, Device::kCpu}), 1);
-  queue.Erase({5, 3, Device::kAny});
-  EXPECT_EQ(queue.FirstFor(Device::kCuda), 1);
-  EXPECT_EQ(queue.FirstFor(Device::kCpu), 2);
 }
 
 }  // namespace
