@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <thread>
 
 #include "artifact/digest.h"
 #include "base/fault.h"
@@ -111,6 +113,78 @@ TEST_P(BlobStoreContract, ListsAndDeletesSubtrees) {
   EXPECT_EQ(blobs_->List(Key())->size(), 1u) << "job2 is not below job";
   EXPECT_TRUE(blobs_->Delete(At("nothing")).ok());
   EXPECT_FALSE(blobs_->Delete(Key()).ok());
+}
+
+TEST_P(BlobStoreContract, StatTellsStagedFromPublished) {
+  EXPECT_TRUE(absl::IsNotFound(blobs_->Stat(At("a/b")).status()));
+  ASSERT_TRUE(blobs_->Append(At("a/b"), 0, "abc").ok());
+  EXPECT_EQ(*blobs_->Stat(At("a/b")), (BlobInfo{At("a/b"), 3, false}));
+  ASSERT_TRUE(blobs_->Commit(At("a/b"), 3, artifact::Sha256Hex("abc")).ok());
+  EXPECT_EQ(*blobs_->Stat(At("a/b")), (BlobInfo{At("a/b"), 3, true}));
+  EXPECT_TRUE(absl::IsNotFound(blobs_->Stat(At("a")).status())) << "a folder is no blob";
+}
+
+TEST_P(BlobStoreContract, APublishedBlobIsNotCommittedWithAnotherSize) {
+  Publish("a/b", "abc");
+  const auto status = blobs_->Commit(At("a/b"), 4, artifact::Sha256Hex("abcd"));
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+  EXPECT_EQ(*blobs_->Read(At("a/b"), 0, 9), "abc") << "and it stays";
+}
+
+TEST_P(BlobStoreContract, ADroppedUploadBeginsAnew) {
+  ASSERT_TRUE(blobs_->Append(At("a/b"), 0, "abx").ok());
+  ASSERT_TRUE(absl::IsDataLoss(blobs_->Commit(At("a/b"), 3, artifact::Sha256Hex("abc"))));
+  Publish("a/b", "abc");
+  EXPECT_EQ(*blobs_->Read(At("a/b"), 0, 9), "abc");
+}
+
+TEST_P(BlobStoreContract, ADeletedBlobIsGoneAndItsKeyFree) {
+  Publish("a/b", "abc");
+  ASSERT_TRUE(blobs_->Delete(At("a/b")).ok());
+  EXPECT_TRUE(absl::IsNotFound(blobs_->Read(At("a/b"), 0, 1).status()));
+  EXPECT_EQ(*blobs_->StagedSize(At("a/b")), 0u);
+  Publish("a/b", "other");
+  EXPECT_EQ(*blobs_->Read(At("a/b"), 0, 9), "other");
+}
+
+TEST_P(BlobStoreContract, ListIsSortedByKey) {
+  for (const char* key : {"a-b/x", "a/x", "a.b/x", "a/b/x", "a0/x"}) Publish(key, "1");
+  const auto infos = *blobs_->List(Key());
+  ASSERT_EQ(infos.size(), 5u);
+  EXPECT_TRUE(std::is_sorted(infos.begin(), infos.end(),
+                             [](const auto& a, const auto& b) { return a.key < b.key; }));
+  EXPECT_EQ(blobs_->List(At("a"))->size(), 2u);
+  EXPECT_EQ(blobs_->List(At("a/x"))->size(), 1u) << "a blob is at its own key";
+}
+
+TEST_P(BlobStoreContract, BytesOfAnyValueAndSizeComeBack) {
+  std::string bytes(300'000, '\0');
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * 31);
+  Publish("a", bytes);
+  EXPECT_EQ(*blobs_->Read(At("a"), 0, 1 << 20), bytes);
+  EXPECT_EQ(*blobs_->Read(At("a"), 299'999, 1 << 20), bytes.substr(299'999));
+}
+
+// What retention does while the next checkpoint comes in.
+TEST_P(BlobStoreContract, DeletingANeighbourDisturbsNoUpload) {
+  constexpr int kRounds = 1000;
+  std::thread remover([this] {
+    for (int i = 0; i < kRounds; ++i) {
+      const absl::Status status = blobs_->Delete(At("job/old/model"));
+      EXPECT_TRUE(status.ok()) << status;
+      (void)blobs_->Append(At("job/old/model"), 0, "x");
+    }
+  });
+  for (int i = 0; i < kRounds; ++i) {
+    const Key key = At("job/new/model");
+    const auto size = blobs_->Append(key, 0, "abc");
+    EXPECT_TRUE(size.ok()) << size.status();
+    const absl::Status status = blobs_->Commit(key, 3, artifact::Sha256Hex("abc"));
+    EXPECT_TRUE(status.ok()) << status;
+    EXPECT_TRUE(blobs_->Delete(key).ok());
+    if (HasFailure()) break;
+  }
+  remover.join();
 }
 
 INSTANTIATE_TEST_SUITE_P(

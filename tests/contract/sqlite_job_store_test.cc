@@ -5,8 +5,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sqlite3.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 
@@ -92,6 +94,73 @@ TEST_F(SqliteJobStore, AWriteThatFailsIsFatalAndNothingAfterItIsDurable) {
   EXPECT_FALSE(durable);
   auto again = Open();
   EXPECT_THAT((*again)->LoadAll()->jobs, testing::SizeIs(1));
+}
+
+/// Files may not grow beyond `bytes` while it lives, as on a disk that is full.
+class FullDisk {
+ public:
+  explicit FullDisk(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit full{bytes, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &full);
+  }
+  ~FullDisk() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  void (*handler_)(int);
+  rlimit before_ = {};
+};
+
+TEST_F(SqliteJobStore, AFullDiskIsFatalAndWhatWasDurableStays) {
+  auto store = Open();
+  Put(**store, {CreateJob{SomeJob("one", 1)}});
+  bool durable = false;
+  {
+    const FullDisk full(std::filesystem::file_size(file().string() + "-wal") + 8192);
+    std::vector<LogRecord> lines(500);
+    for (LogRecord& line : lines) line = {absl::UnixEpoch(), 1, {}, std::string(4000, 'x')};
+    const Ticket ticket = (*store)->Enqueue({AppendLogs{Job("one"), std::move(lines)}});
+    (*store)->WhenDurable(ticket, [&] { durable = true; });
+    failed_.WaitForNotification();
+  }
+  EXPECT_FALSE(failure_.ok());
+  EXPECT_FALSE(durable);
+  store->reset();
+  store = Open();
+  ASSERT_TRUE(store.ok()) << store.status();
+  EXPECT_THAT((*store)->LoadAll()->jobs, testing::SizeIs(1));
+  EXPECT_THAT((*store)->ListLogs(Job("one"), {0, 10, 0})->lines, testing::IsEmpty());
+}
+
+TEST_F(SqliteJobStore, ACutOffFileIsRefusedOrReadAsBroken) {
+  {
+    auto store = Open();
+    for (int i = 1; i <= 100; ++i) Put(**store, {CreateJob{SomeJob("j" + std::to_string(i), i)}});
+  }
+  std::filesystem::resize_file(file(), std::filesystem::file_size(file()) / 2);
+  const auto store = Open();
+  const absl::Status status = store.ok() ? (*store)->LoadAll().status() : store.status();
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+}
+
+TEST_F(SqliteJobStore, ReadsWhileItWrites) {
+  auto store = Open();
+  Put(**store, {CreateJob{SomeJob("one", 1)}});
+  Ticket last = 0;
+  for (int i = 0; i < 300; ++i) {
+    last = (*store)->Enqueue({AppendMetrics{Job("one"), {SomePoint("a", i, i)}}});
+    const Ticket durable = (*store)->Durable();
+    const auto page = (*store)->ListMetrics(Job("one"), {0, 1000, "", ""});
+    ASSERT_TRUE(page.ok()) << page.status();
+    EXPECT_GE(std::ssize(page->points), durable - 1) << "at least what was durable before";
+  }
+  absl::Notification done;
+  (*store)->WhenDurable(last, [&] { done.Notify(); });
+  done.WaitForNotification();
+  EXPECT_THAT((*store)->ListMetrics(Job("one"), {0, 1000, "", ""})->points, testing::SizeIs(300));
 }
 
 TEST_F(SqliteJobStore, WritesWhatIsQueuedBeforeItCloses) {

@@ -88,6 +88,19 @@ absl::Mutex& FileBlobStore::MutexOf(const Key& key) const {
   return mutexes_[std::hash<std::string>()(key.text()) % mutexes_.size()];
 }
 
+absl::StatusOr<base::FileDescriptor> FileBlobStore::OpenStaged(const fs::path& path) const {
+  absl::ReaderMutexLock lock(&folders_mutex_);
+  RETURN_IF_ERROR(base::MakeFolder(path.parent_path()));
+  return Open(path, O_WRONLY | O_CREAT | O_APPEND);
+}
+
+absl::Status FileBlobStore::Publish(const fs::path& source, const fs::path& target) const {
+  absl::ReaderMutexLock lock(&folders_mutex_);
+  RETURN_IF_ERROR(base::MakeFolder(target.parent_path()));
+  if (::rename(source.c_str(), target.c_str()) == 0) return absl::OkStatus();
+  return base::ErrnoStatus(errno, "rename to", target);
+}
+
 absl::StatusOr<uint64_t> FileBlobStore::Append(const Key& key, uint64_t offset,
                                                std::string_view data) {
   absl::MutexLock lock(&MutexOf(key));
@@ -98,8 +111,7 @@ absl::StatusOr<uint64_t> FileBlobStore::Append(const Key& key, uint64_t offset,
   const uint64_t size = staged.value_or(0);
   if (offset != size) return WrongOffset(key, offset, size);
   if (data.size() > base::kCheckpointFileBytesMax - size) return TooLarge(key);
-  RETURN_IF_ERROR(base::MakeFolder(path.parent_path()));
-  ASSIGN_OR_RETURN(base::FileDescriptor file, Open(path, O_WRONLY | O_CREAT | O_APPEND));
+  ASSIGN_OR_RETURN(base::FileDescriptor file, OpenStaged(path));
   if (const absl::Status status = base::WriteAll(file.get(), data, path); !status.ok()) {
     // A full disk may have taken a part; what is staged must stay what was acknowledged.
     (void)::ftruncate(file.get(), static_cast<off_t>(size));
@@ -122,13 +134,13 @@ absl::Status FileBlobStore::Commit(const Key& key, uint64_t size_bytes, std::str
   const fs::path target = published_ / key.text();
   ASSIGN_OR_RETURN(const auto published, SizeOf(target));
   if (published) {
-    if (*published == size_bytes) return absl::OkStatus();
+    // The Commit that published it may have been cut off before the folders were on disk.
+    if (*published == size_bytes) return SyncFolders(target.parent_path(), published_);
     return WrongContent(key, fmt::format("{} bytes", size_bytes),
                         fmt::format("{} bytes, published", *published));
   }
   const fs::path source = staged_ / key.text();
-  RETURN_IF_ERROR(base::MakeFolder(source.parent_path()));
-  { ASSIGN_OR_RETURN(base::FileDescriptor made, Open(source, O_WRONLY | O_CREAT)); }
+  RETURN_IF_ERROR(OpenStaged(source).status());
   ASSIGN_OR_RETURN(const auto size, SizeOf(source));
   ASSIGN_OR_RETURN(const std::string digest, artifact::Sha256File(source));
   if (size != size_bytes || digest != sha256) {
@@ -137,10 +149,7 @@ absl::Status FileBlobStore::Commit(const Key& key, uint64_t size_bytes, std::str
                         fmt::format("{} bytes of sha256 {}", size.value_or(0), digest));
   }
   RETURN_IF_ERROR(base::SyncPath(source));
-  RETURN_IF_ERROR(base::MakeFolder(target.parent_path()));
-  if (::rename(source.c_str(), target.c_str()) != 0) {
-    return base::ErrnoStatus(errno, "rename to", target);
-  }
+  RETURN_IF_ERROR(Publish(source, target));
   return SyncFolders(target.parent_path(), published_);
 }
 
@@ -179,6 +188,7 @@ absl::StatusOr<BlobInfo> FileBlobStore::Stat(const Key& key) const {
 absl::Status FileBlobStore::Delete(const Key& key) {
   if (key.text().empty()) return absl::InvalidArgumentError("an empty key deletes nothing");
   absl::MutexLock lock(&MutexOf(key));
+  absl::WriterMutexLock folders_lock(&folders_mutex_);
   RETURN_IF_ERROR(RemoveTree(staged_ / key.text()));
   RETURN_IF_ERROR(RemoveTree(published_ / key.text()));
   // A folder whose last child went would be left for ever; one that is not empty stays.
@@ -192,6 +202,7 @@ absl::Status FileBlobStore::Delete(const Key& key) {
 }
 
 absl::StatusOr<std::vector<BlobInfo>> FileBlobStore::List(const Key& key) const {
+  absl::ReaderMutexLock lock(&folders_mutex_);
   std::vector<BlobInfo> infos;
   RETURN_IF_ERROR(Collect(staged_, key, false, infos));
   RETURN_IF_ERROR(Collect(published_, key, true, infos));

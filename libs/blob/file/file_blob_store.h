@@ -5,7 +5,8 @@
 /// folder: the owner holds a lock (bsnn-coordinator locks its data folder).
 ///
 /// Thread-safe: 64 mutexes, one for each class of key, are held while a file is written, hashed or
-/// removed; Delete and List of a subtree do not exclude writers below it.
+/// removed; Delete and List of a subtree do not exclude writers below it. One more, taken after
+/// these, keeps Delete from taking a folder away while another file is made in it or it is listed.
 #pragma once
 
 #include <absl/synchronization/mutex.h>
@@ -15,6 +16,7 @@
 #include <memory>
 #include <string>
 
+#include "base/file.h"
 #include "blob/blob_store.h"
 
 namespace bsnn::blob {
@@ -37,10 +39,15 @@ class FileBlobStore final : public BlobStore {
       : staged_(folder / "staged"), published_(folder / "published") {}
 
   absl::Mutex& MutexOf(const Key& key) const;
+  /// Opens the staged file to append, with its folders made where they are missing.
+  absl::StatusOr<base::FileDescriptor> OpenStaged(const std::filesystem::path& path) const;
+  absl::Status Publish(const std::filesystem::path& source,
+                       const std::filesystem::path& target) const;
 
   const std::filesystem::path staged_;
   const std::filesystem::path published_;
   mutable std::array<absl::Mutex, 64> mutexes_;
+  mutable absl::Mutex folders_mutex_;
 };
 
 }  // namespace bsnn::blob
