@@ -41,7 +41,8 @@ int main(int argc, char** argv) {
       ->transform(CLI::CheckedTransformer(std::map<std::string, Format>{{"table", Format::kTable},
                                                                         {"json", Format::kJson},
                                                                         {"yaml", Format::kYaml},
-                                                                        {"name", Format::kName}}));
+                                                                        {"name", Format::kName}}))
+      ->option_text("FORMAT");
   Action action;
   for (const auto add : {AddSubmit, AddList, AddShow, AddWatch, AddLogs, AddMetrics, AddCancel,
                          AddDelete, AddCheckpoints, AddWorkers, AddVersion, AddCompletion}) {

@@ -198,19 +198,13 @@ void Worker::Execute(const std::vector<agent::Command>& commands) {
     }
     const auto found = runners_.find(key);
     if (found == runners_.end()) continue;
-    switch (command.kind) {
-      case agent::Command::Kind::kStop:
-        found->second->Stop(command.order.grace);
-        break;
-      case agent::Command::Kind::kKill:
-        found->second->Kill();
-        break;
-      default:
-        found->second->Kill();
-        leaving_.emplace_back(key, std::move(found->second));
-        runners_.erase(found);
-        break;
+    if (command.kind == agent::Command::Kind::kStop) {
+      found->second->Stop(command.order.grace);
+      continue;
     }
+    found->second->Kill();
+    leaving_.emplace_back(key, std::move(found->second));
+    runners_.erase(found);
   }
 }
 

@@ -31,7 +31,7 @@ enum class GatePlace { kAfterBn, kBeforeBn, kOnSpikes };
 enum class LossName { kCrossEntropy, kTet };
 enum class OptimizerName { kSgd, kAdam };
 enum class ScheduleName { kCosine, kConstant };
-enum class DataName { kMnist, kFashionMnist, kGenerated };
+enum class DataName { kMnist, kFashionMnist, kGenerated, kCifar10, kCifar100 };
 enum class Device { kAny, kCpu, kCuda };
 
 struct NetworkSpec {
@@ -91,6 +91,12 @@ struct DataSpec {
   int32_t test_limit = 0;
 };
 
+struct AugmentationSpec {
+  int32_t crop_padding = 0;
+  bool flip = false;
+  int32_t cutout = 0;
+};
+
 struct TrainingSpec {
   int32_t epochs = 3;
   int32_t batch_size = 64;
@@ -128,6 +134,7 @@ struct JobSpec {
   OptimizerSpec optimizer;
   ScheduleSpec schedule;
   DataSpec data;
+  AugmentationSpec augmentation;
   TrainingSpec training;
   CheckpointSpec checkpoint;
   ResourcesSpec resources;

@@ -50,7 +50,7 @@ inline constexpr std::array kWords<ScheduleName> = std::to_array<std::string_vie
                                                                                     "constant"});
 template <>
 inline constexpr std::array kWords<DataName> =
-    std::to_array<std::string_view>({"mnist", "fashion_mnist", "generated"});
+    std::to_array<std::string_view>({"mnist", "fashion_mnist", "generated", "cifar10", "cifar100"});
 template <>
 inline constexpr std::array kWords<Device> = std::to_array<std::string_view>({"any", "cpu",
                                                                               "cuda"});
@@ -116,10 +116,17 @@ void VisitFields(Visitor& v, Spec& s) {
   v.Number("data.test_limit", s.data.test_limit, Range{0, 1e8},
            "first n test pictures only; 0 is all");
 
+  v.Number("augmentation.crop_padding", s.augmentation.crop_padding, Range{0, 64},
+           "training pictures: random crop after this many zeros on each side; 0 is none");
+  v.Flag("augmentation.flip", s.augmentation.flip,
+         "training pictures: mirror images with probability 1/2");
+  v.Number("augmentation.cutout", s.augmentation.cutout, Range{0, 1024},
+           "training pictures: side of a square of zeros at a random place; 0 is none");
+
   v.Number("training.epochs", s.training.epochs, Range{1, 100000}, "passes over the training set");
   v.Number("training.batch_size", s.training.batch_size, Range{1, 65536}, "pictures in a step");
   v.Number("training.seed", s.training.seed, Range{0, 2147483647},
-           "of initial weights and data order");
+           "of initial weights, data order and augmentation");
   v.Number("training.report_every_steps", s.training.report_every_steps, Range{1, 1000000},
            "steps between two progress reports");
 

@@ -110,7 +110,7 @@ struct SynchronizeRequest {
 };
 
 /// AttemptOrder.Action of the proto.
-enum class Action : int32_t { kRun = 1, kStop = 2, kKill = 3 };
+enum class Action : int32_t { kRun = 1, kStop = 2 };
 
 struct AttemptOrder {
   base::JobId job;

@@ -7,6 +7,8 @@
 #include "base/check.h"
 #include "spec/event.h"
 #include "spec/job_spec.h"
+#include "worker/trainer/data/cifar.h"
+#include "worker/trainer/data/idx.h"
 
 namespace bsnn::fuzz {
 namespace {
@@ -48,6 +50,21 @@ bool ReadSpec(std::string_view text) {
   return true;
 }
 
+bool ReadIdxPictures(std::string_view content) {
+  const auto array = trainer::ParseIdx(content, 3, 1 << 20);
+  if (!array.ok()) return false;
+  BSNN_CHECK(std::ssize(array->bytes) == array->shape[0] * array->shape[1] * array->shape[2]);
+  return true;
+}
+
+bool ReadCifarPictures(std::string_view content) {
+  trainer::CifarPictures pictures;
+  if (!trainer::ParseCifar(content, {.label_bytes = 2, .classes = 100}, pictures).ok())
+    return false;
+  BSNN_CHECK(std::ssize(pictures.pixels) == std::ssize(pictures.labels) * trainer::kCifarPixels);
+  return true;
+}
+
 std::string SomeManifest() {
   artifact::Manifest manifest;
   manifest.step = 938;
@@ -85,7 +102,11 @@ std::vector<Reader> Readers() {
           {"job_spec",
            ReadSpec,
            {"{}", spec::CanonicalText(spec::JobSpec()),
-            R"({"network":{"time_steps":4},"training":{"epochs":3}})"}}};
+            R"({"network":{"time_steps":4},"training":{"epochs":3}})"}},
+          {"idx",
+           ReadIdxPictures,
+           {std::string("\0\0\x08\x03\0\0\0\x02\0\0\0\x01\0\0\0\x03", 16) + "abcdef"}},
+          {"cifar", ReadCifarPictures, {std::string(2 * 3074, '\x05')}}};
 }
 
 }  // namespace bsnn::fuzz

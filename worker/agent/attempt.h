@@ -44,7 +44,7 @@ struct Report {
   bool operator==(const Report&) const = default;
 };
 
-enum class Action { kRun, kStop, kKill };
+enum class Action { kRun, kStop };
 
 /// What the coordinator wants of an attempt.
 struct Order {

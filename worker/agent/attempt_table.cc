@@ -30,17 +30,9 @@ std::vector<Command> AttemptTable::Apply(const std::vector<Order>& orders) {
 
 void AttemptTable::ApplyOne(const Order& order, std::vector<Command>& commands) {
   const auto found = attempts_.find(order.key);
-  if (found == attempts_.end()) {
-    if (order.action == Action::kKill) return;
-    return Start(order, commands);
-  }
+  if (found == attempts_.end()) return Start(order, commands);
   Attempt& attempt = found->second;
-  if (attempt.forgotten || attempt.killed) return;
-  if (order.action == Action::kKill) {
-    attempt.killed = true;
-    commands.push_back({Command::Kind::kKill, Order{.key = order.key}});
-  }
-  if (order.action == Action::kStop && !attempt.stop_asked) {
+  if (order.action == Action::kStop && !attempt.stop_asked && !attempt.forgotten) {
     attempt.stop_asked = true;
     commands.push_back({Command::Kind::kStop, order});
   }
@@ -76,7 +68,7 @@ std::vector<Command> AttemptTable::Drain(absl::Duration grace) {
   draining_ = true;
   drain_grace_ = grace;
   for (auto& [key, attempt] : attempts_) {
-    if (attempt.stop_asked || attempt.killed || attempt.forgotten) continue;
+    if (attempt.stop_asked || attempt.forgotten) continue;
     attempt.stop_asked = true;
     commands.push_back({Command::Kind::kStop, Order{.key = key, .grace = grace}});
   }

@@ -15,11 +15,10 @@ struct Command {
   enum class Kind {
     kStart,   ///< make the attempt from `order`
     kStop,    ///< ask it to stop, kill it after `order.grace`
-    kKill,    ///< end it at once and drop what it has to say; keep naming it
-    kForget,  ///< the same, and remove its folder; then Gone()
+    kForget,  ///< end it at once, drop what it has to say, remove its folder; then Gone()
   };
   Kind kind = Kind::kStart;
-  Order order = {};  ///< with kKill and kForget only the key
+  Order order = {};  ///< with kForget only the key
 };
 
 class AttemptTable {
@@ -51,7 +50,6 @@ class AttemptTable {
     Report report = {};
     int slot = 0;
     bool stop_asked = false;
-    bool killed = false;
     bool forgotten = false;
   };
 

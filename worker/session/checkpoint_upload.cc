@@ -87,7 +87,6 @@ v1::UploadCheckpointRequest MakeBegin(const Upload& upload, const std::string& m
   begin.set_job(wire::JobName(upload.key.job));
   begin.set_attempt_epoch(upload.key.epoch);
   begin.set_manifest(manifest);
-  begin.set_accuracy_ratio(upload.checkpoint.accuracy_ratio);
   return request;
 }
 

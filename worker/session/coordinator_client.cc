@@ -64,12 +64,9 @@ absl::StatusOr<agent::Order> OrderFromProto(const v1::AttemptOrder& message) {
       order.action = agent::Action::kStop;
       order.grace = std::max(wire::FromProtoDuration(message.grace()), absl::ZeroDuration());
       return order;
-    case v1::AttemptOrder::KILL:
-      order.action = agent::Action::kKill;
-      return order;
     default:
       return base::InvalidFields(
-          {{"orders.action", std::to_string(message.action()), "RUN, STOP, KILL"}});
+          {{"orders.action", std::to_string(message.action()), "RUN, STOP"}});
   }
 }
 

@@ -20,10 +20,9 @@ Order RunOf(const AttemptKey& key, int slot = 0) { return {.key = key, .slot = s
 Order StopOf(const AttemptKey& key, absl::Duration grace = absl::Seconds(30)) {
   return {.key = key, .action = Action::kStop, .grace = grace};
 }
-Order KillOf(const AttemptKey& key) { return {.key = key, .action = Action::kKill}; }
 
 std::vector<std::string> Texts(const std::vector<Command>& commands) {
-  constexpr const char* kNames[] = {"start", "stop", "kill", "forget"};
+  constexpr const char* kNames[] = {"start", "stop", "forget"};
   std::vector<std::string> texts;
   for (const Command& command : commands) {
     texts.push_back(std::string(kNames[static_cast<int>(command.kind)]) + " " +
@@ -91,21 +90,6 @@ TEST(AttemptTable, AStopOfAnUnknownAttemptIsStartedAndStoppedSoThatItsEndIsRepor
               ElementsAre("start a.1", "stop a.1"));
 }
 
-TEST(AttemptTable, KillIsPassedOnOnceAndTheAttemptIsStillReported) {
-  AttemptTable table(1);
-  table.Apply({RunOf(Key("a"))});
-  EXPECT_THAT(Texts(table.Apply({KillOf(Key("a"))})), ElementsAre("kill a.1"));
-  EXPECT_THAT(table.Apply({KillOf(Key("a"))}), IsEmpty());
-  EXPECT_EQ(table.Reports().size(), 1);
-  EXPECT_THAT(Texts(table.Apply({})), ElementsAre("forget a.1"));
-}
-
-TEST(AttemptTable, AKillOfAnUnknownAttemptIsNothing) {
-  AttemptTable table(1);
-  EXPECT_THAT(table.Apply({KillOf(Key("a"))}), IsEmpty());
-  EXPECT_THAT(table.Reports(), IsEmpty());
-}
-
 TEST(AttemptTable, ASlotBeyondTheLastIsAFaultThatNamesIt) {
   AttemptTable table(2);
   const auto commands = table.Apply({RunOf(Key("a"), 2)});
@@ -129,7 +113,7 @@ TEST(AttemptTable, DrainStopsEverythingOnceAndWhatStillArrives) {
 
 TEST(AttemptTable, AnAttemptNamedTwiceCountsOnce) {
   AttemptTable table(2);
-  EXPECT_THAT(Texts(table.Apply({RunOf(Key("a"), 0), KillOf(Key("a"))})), ElementsAre("start a.1"));
+  EXPECT_THAT(Texts(table.Apply({RunOf(Key("a"), 0), StopOf(Key("a"))})), ElementsAre("start a.1"));
 }
 
 }  // namespace

@@ -7,6 +7,8 @@
 #include <numeric>
 
 #include "base/status.h"
+#include "worker/trainer/data/augment.h"
+#include "worker/trainer/data/cifar.h"
 #include "worker/trainer/data/generated.h"
 #include "worker/trainer/data/idx.h"
 #include "worker/trainer/data/random_stream.h"
@@ -19,15 +21,18 @@ constexpr int64_t kGeneratedTrain = 20'000;
 constexpr int64_t kGeneratedTest = 4'000;
 constexpr uint64_t kStreamOfOrder = 0x6F72646572;  // "order"
 
-struct Constants {
-  float mean;
-  float deviation;
-};
-
-/// Of pixel / 255 over the training pictures.
-Constants ConstantsOf(spec::DataName name) {
-  return name == spec::DataName::kFashionMnist ? Constants{0.2860F, 0.3530F}
-                                               : Constants{0.1307F, 0.3081F};
+/// Of pixel / 255 over the training pictures. CIFAR: science.md §4.2.
+std::vector<Normalization> NormalizationOf(spec::DataName name) {
+  switch (name) {
+    case spec::DataName::kFashionMnist:
+      return {{0.2860F, 0.3530F}};
+    case spec::DataName::kCifar10:
+      return {{0.4914F, 0.2023F}, {0.4822F, 0.1994F}, {0.4465F, 0.2010F}};
+    case spec::DataName::kCifar100:
+      return {{0.5071F, 0.2675F}, {0.4867F, 0.2565F}, {0.4408F, 0.2761F}};
+    default:
+      return {{0.1307F, 0.3081F}};
+  }
 }
 
 /// `folder`, or the folder in it with the set's name where that is where the files are.
@@ -63,12 +68,50 @@ absl::StatusOr<Dataset> LoadMnist(spec::DataName name, const std::filesystem::pa
                                            (found / labels_name).string(),
                                            8 + (wrong - labels.bytes.begin()), int{*wrong}));
   }
-  const Constants constants = ConstantsOf(name);
   return Dataset{.shape = {.channels = 1, .height = 28, .width = 28, .classes = 10},
                  .pixels = std::move(images.bytes),
                  .labels = std::move(labels.bytes),
-                 .mean = constants.mean,
-                 .deviation = constants.deviation};
+                 .channels = NormalizationOf(name)};
+}
+
+/// The first of `folder`, `folder`/<name> and either's folder as the archive unpacks it that holds
+/// `file`; else the folder itself, to be named in the fault.
+std::filesystem::path FindCifar(const std::filesystem::path& folder, spec::DataName name,
+                                const std::string& archive, const std::string& file) {
+  for (const auto& outer : {folder, folder / spec::ToWord(name)}) {
+    for (const auto& inner : {outer, outer / archive}) {
+      if (std::filesystem::exists(inner / file)) return inner;
+    }
+  }
+  return folder / archive;
+}
+
+absl::StatusOr<Dataset> LoadCifar(spec::DataName name, const std::filesystem::path& folder,
+                                  Split split) {
+  const bool ten = name == spec::DataName::kCifar10;
+  const CifarFormat format = ten ? CifarFormat{.label_bytes = 1, .classes = 10}
+                                 : CifarFormat{.label_bytes = 2, .classes = 100};
+  std::vector<std::string> files;
+  if (split == Split::kTest) {
+    files = {ten ? "test_batch.bin" : "test.bin"};
+  } else if (ten) {
+    for (int i = 1; i <= 5; ++i) files.push_back(fmt::format("data_batch_{}.bin", i));
+  } else {
+    files = {"train.bin"};
+  }
+  const auto found =
+      FindCifar(folder, name, ten ? "cifar-10-batches-bin" : "cifar-100-binary", files[0]);
+  CifarPictures pictures;
+  for (const std::string& file : files) {
+    RETURN_IF_ERROR(ReadCifar(found / file, format, kPixelsBytesMax, pictures));
+  }
+  return Dataset{.shape = {.channels = 3,
+                           .height = kCifarSide,
+                           .width = kCifarSide,
+                           .classes = format.classes},
+                 .pixels = std::move(pictures.pixels),
+                 .labels = std::move(pictures.labels),
+                 .channels = NormalizationOf(name)};
 }
 
 void Limit(Dataset& data, int64_t limit) {
@@ -87,7 +130,10 @@ absl::StatusOr<Dataset> LoadDataset(const spec::DataSpec& spec, const std::files
     const int64_t whole = split == Split::kTrain ? kGeneratedTrain : kGeneratedTest;
     return GenerateDataset(limit == 0 ? whole : std::min(limit, whole), split);
   }
-  ASSIGN_OR_RETURN(Dataset data, LoadMnist(spec.name, folder, split));
+  const bool cifar =
+      spec.name == spec::DataName::kCifar10 || spec.name == spec::DataName::kCifar100;
+  ASSIGN_OR_RETURN(Dataset data, cifar ? LoadCifar(spec.name, folder, split)
+                                       : LoadMnist(spec.name, folder, split));
   Limit(data, limit);
   return data;
 }
@@ -100,20 +146,33 @@ std::vector<int64_t> EpochOrder(int64_t size, int64_t seed, int64_t epoch) {
   return order;
 }
 
-Batch MakeBatch(const Dataset& data, const std::vector<int64_t>& order, int64_t first,
-                int64_t last) {
+Batch MakeBatch(const Dataset& data, const std::vector<int64_t>& order, int64_t first, int64_t last,
+                const std::optional<EpochAugmentation>& augmentation) {
   const InputShape& shape = data.shape;
-  const int64_t pixels = shape.channels * shape.height * shape.width;
+  const PictureSize size{shape.channels, shape.height, shape.width};
+  const auto bytes = static_cast<size_t>(size.bytes());
+  std::vector<uint8_t> changed(augmentation ? bytes : 0);
   Batch batch{at::empty({last - first, shape.channels, shape.height, shape.width}, at::kFloat),
               at::empty({last - first}, at::kLong)};
   float* out = batch.images.data_ptr<float>();
   int64_t* labels = batch.labels.data_ptr<int64_t>();
-  const float scale = 1.0F / (255.0F * data.deviation), offset = data.mean / data.deviation;
   for (int64_t i = first; i < last; ++i) {
     const auto index = static_cast<size_t>(order[static_cast<size_t>(i)]);
-    const uint8_t* in = data.pixels.data() + index * static_cast<size_t>(pixels);
-    for (int64_t p = 0; p < pixels; ++p) out[p] = static_cast<float>(in[p]) * scale - offset;
-    out += pixels;
+    std::span<const uint8_t> picture(data.pixels.data() + index * bytes, bytes);
+    if (augmentation) {
+      Augment(augmentation->spec, size,
+              {augmentation->seed, augmentation->epoch, static_cast<int64_t>(index)}, picture,
+              changed);
+      picture = changed;
+    }
+    const uint8_t* in = picture.data();
+    for (const Normalization& channel : data.channels) {
+      const float scale = 1.0F / (255.0F * channel.deviation);
+      const float offset = channel.mean / channel.deviation;
+      for (int64_t p = 0; p < shape.height * shape.width; ++p) {
+        *out++ = static_cast<float>(*in++) * scale - offset;
+      }
+    }
     *labels++ = data.labels[index];
   }
   return batch;

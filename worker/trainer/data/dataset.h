@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,13 +15,17 @@
 
 namespace bsnn::trainer {
 
+struct Normalization {
+  float mean = 0;
+  float deviation = 1;
+};
+
 /// Pixels as bytes, [N, C, H, W] row-major, and a label each. Immutable once loaded.
 struct Dataset {
   InputShape shape;
   std::vector<uint8_t> pixels;
-  std::vector<uint8_t> labels;  ///< below shape.classes
-  float mean = 0;               ///< of pixel / 255 over the training set
-  float deviation = 1;
+  std::vector<uint8_t> labels;          ///< below shape.classes
+  std::vector<Normalization> channels;  ///< one a channel, of pixel / 255 over the training set
 
   int64_t size() const { return static_cast<int64_t>(labels.size()); }
 };
@@ -38,12 +43,19 @@ absl::StatusOr<Dataset> LoadDataset(const spec::DataSpec& spec, const std::files
 std::vector<int64_t> EpochOrder(int64_t size, int64_t seed, int64_t epoch);
 
 struct Batch {
-  at::Tensor images;  ///< [N, C, H, W] float32, (pixel / 255 - mean) / deviation
+  at::Tensor images;  ///< [N, C, H, W] float32, (pixel / 255 - mean) / deviation, by channel
   at::Tensor labels;  ///< [N] int64
 };
 
-/// Entries [first, last) of `order` as one batch, on the CPU.
-Batch MakeBatch(const Dataset& data, const std::vector<int64_t>& order, int64_t first,
-                int64_t last);
+/// How training pictures are changed in one epoch.
+struct EpochAugmentation {
+  spec::AugmentationSpec spec;
+  int64_t seed = 0;
+  int64_t epoch = 0;  ///< 0-based
+};
+
+/// Entries [first, last) of `order` as one batch, on the CPU; as they are, or changed.
+Batch MakeBatch(const Dataset& data, const std::vector<int64_t>& order, int64_t first, int64_t last,
+                const std::optional<EpochAugmentation>& augmentation = {});
 
 }  // namespace bsnn::trainer

@@ -62,8 +62,7 @@ void Draw(int label, RandomStream& random, uint8_t* picture) {
 Dataset GenerateDataset(int64_t size, Split split) {
   Dataset data;
   data.shape = {.channels = 1, .height = kSide, .width = kSide, .classes = 10};
-  data.mean = 0.17F;
-  data.deviation = 0.24F;
+  data.channels = {{0.17F, 0.24F}};
   data.pixels.resize(static_cast<size_t>(size) * kSide * kSide);
   data.labels.resize(static_cast<size_t>(size));
   for (int64_t i = 0; i < size; ++i) {

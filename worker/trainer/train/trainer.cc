@@ -125,6 +125,12 @@ absl::StatusOr<spec::Finished> Trainer::Run() {
   return events_.status();
 }
 
+std::optional<EpochAugmentation> Trainer::AugmentationOf(int64_t epoch_index) const {
+  const spec::AugmentationSpec& spec = options_.spec.augmentation;
+  if (spec.crop_padding == 0 && !spec.flip && spec.cutout == 0) return std::nullopt;
+  return EpochAugmentation{spec, options_.spec.training.seed, epoch_index};
+}
+
 void Trainer::Step() {
   const int64_t epoch_index = step() / run_.steps_per_epoch;
   if (order_epoch_ != epoch_index) {
@@ -135,7 +141,7 @@ void Trainer::Step() {
   const int64_t first = step() % run_.steps_per_epoch * batch_size;
   const int64_t last = std::min(first + batch_size, train_.size());
   const absl::Duration before = clock_.Steady();
-  const Batch batch = MakeBatch(train_, order_, first, last);
+  const Batch batch = MakeBatch(train_, order_, first, last, AugmentationOf(epoch_index));
   data_wait_ += clock_.Steady() - before;
 
   network_->SetTrainingProgress(step(), steps_total());

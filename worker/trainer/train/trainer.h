@@ -54,6 +54,7 @@ class Trainer {
   TrainingState State() const;
   void ReportStart();
   void Step();
+  std::optional<EpochAugmentation> AugmentationOf(int64_t epoch_index) const;
   void ReportProgress();
   /// False where a stop was asked for before it was done.
   absl::StatusOr<bool> EndEpoch();
