@@ -18,7 +18,19 @@
 
 namespace bsnn::spec {
 
-enum class NetworkName { kConvnet, kBirealResnet8, kBirealResnet18 };
+enum class NetworkName {
+  kConvnet,
+  kBirealResnet8,
+  kBirealResnet18,
+  kBirealResnet19,
+  kBirealResnet34,
+  kResnet18,
+  kResnet19,
+  kResnet20,
+  kVgg11,
+  kVggsnn,
+  kSewResnet18
+};
 enum class NetworkKind { kBsnnAgmm, kBsnn, kSnn };
 enum class Reset { kHard, kSoft };
 enum class Surrogate { kTriangle, kSigmoid, kArctangent, kRectangle };

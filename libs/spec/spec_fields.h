@@ -12,8 +12,9 @@ namespace bsnn::spec {
 template <class Enum>
 inline constexpr std::array<std::string_view, 0> kWords{};
 template <>
-inline constexpr std::array kWords<NetworkName> =
-    std::to_array<std::string_view>({"convnet", "bireal_resnet8", "bireal_resnet18"});
+inline constexpr std::array kWords<NetworkName> = std::to_array<std::string_view>(
+    {"convnet", "bireal_resnet8", "bireal_resnet18", "bireal_resnet19", "bireal_resnet34",
+     "resnet18", "resnet19", "resnet20", "vgg11", "vggsnn", "sew_resnet18"});
 template <>
 inline constexpr std::array kWords<NetworkKind> = std::to_array<std::string_view>({"bsnn_agmm",
                                                                                    "bsnn", "snn"});

@@ -17,6 +17,7 @@
 #include "base/status.h"
 #include "worker/trainer/checkpoint/checkpoint.h"
 #include "worker/trainer/nn/threads.h"
+#include "worker/trainer/train/describe.h"
 #include "worker/trainer/train/evaluate.h"
 #include "worker/trainer/train/event_writer.h"
 #include "worker/trainer/train/stop_flag.h"
@@ -31,7 +32,7 @@ struct Arguments {
   std::string spec, data = ".", out, device = "auto", evaluate, predictions, log_level = "info";
   int threads = 0;
   bool resume = false;
-  bool describe_spec = false;
+  bool describe = false, describe_spec = false;
 };
 
 bool IsUserError(const absl::Status& status) {
@@ -170,6 +171,15 @@ absl::Status EvaluateCheckpoint(const Arguments& arguments) {
   return WritePredictions(arguments.predictions, data, *evaluation);
 }
 
+absl::Status Describe(const Arguments& arguments) {
+  ASSIGN_OR_RETURN(const std::string text, base::ReadFile(arguments.spec, base::kSpecBytesMax));
+  ASSIGN_OR_RETURN(const spec::JobSpec spec, spec::ParseJobSpec(text));
+  const InputShape shape = ShapeOf(spec.data.name);
+  ASSIGN_OR_RETURN(const auto network, Network::Make(spec, shape));
+  fmt::print("{}", DescribeNetwork(spec, shape, *network));
+  return absl::OkStatus();
+}
+
 void DescribeSpec() {
   fmt::print("| field | allowed | default | meaning |\n|---|---|---|---|\n");
   for (const auto& row : spec::DescribeFields()) {
@@ -200,6 +210,9 @@ int Main(int argc, char** argv) {
                  "With --evaluate: CSV of index,label,prediction")
       ->needs(evaluate);
   app.set_version_flag("--version", "bsnn-train " BSNN_VERSION);
+  app.add_flag("--describe", arguments.describe,
+               "Print the layers of --spec's network: shapes, parameters, sizes, operations")
+      ->needs(spec);
   app.add_flag("--describe-spec", arguments.describe_spec, "Print every field of a spec");
   app.add_option("--log-level", arguments.log_level, "debug, info, warning, error")
       ->capture_default_str();
@@ -210,6 +223,7 @@ int Main(int argc, char** argv) {
       "Examples:\n"
       "  bsnn-train --spec job.json --data ~/mnist --out run1\n"
       "  bsnn-train --spec job.json --data ~/mnist --out run1 --resume\n"
+      "  bsnn-train --spec job.json --describe\n"
       "  bsnn-train --evaluate run1/checkpoints/step-00002814 --data ~/mnist");
   try {
     app.parse(argc, argv);
@@ -224,6 +238,10 @@ int Main(int argc, char** argv) {
   if (arguments.describe_spec) {
     DescribeSpec();
     return kSucceeded;
+  }
+  if (arguments.describe) {
+    const absl::Status status = Guard([&] { return Describe(arguments); });
+    return status.ok() ? int{kSucceeded} : Report(status);
   }
   if (!arguments.evaluate.empty()) {
     const absl::Status status = Guard([&] { return EvaluateCheckpoint(arguments); });

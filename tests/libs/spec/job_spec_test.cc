@@ -37,18 +37,20 @@ TEST(JobSpec, EveryFieldSurvivesWritingAndReading) {
 }
 
 TEST(JobSpec, EveryWrongFieldIsNamedInOneReply) {
-  EXPECT_THAT(
-      FaultsIn(R"({"network": {"name": "resnet", "time_steps": 0, "depth": 3},
+  EXPECT_THAT(FaultsIn(R"({"network": {"name": "resnet", "time_steps": 0, "depth": 3},
                            "neuron": {"detach_reset": "yes"}, "loss": 7, "colour": {"a": 1},
                            "training": {"epochs": 1.5, "batch_size": "64"}})"),
-      testing::UnorderedElementsAre(
-          FieldFault{"network.name", "\"resnet\"", "convnet, bireal_resnet8, bireal_resnet18"},
-          FieldFault{"network.time_steps", "0", "whole number 1 to 64"},
-          Field(&FieldFault::field, "network.depth"),
-          FieldFault{"neuron.detach_reset", "\"yes\"", "true, false"},
-          FieldFault{"loss", "7", "an object"}, Field(&FieldFault::field, "colour"),
-          FieldFault{"training.epochs", "1.5", "whole number 1 to 100000"},
-          FieldFault{"training.batch_size", "\"64\"", "whole number 1 to 65536"}));
+              testing::UnorderedElementsAre(
+                  FieldFault{"network.name", "\"resnet\"",
+                             "convnet, bireal_resnet8, bireal_resnet18, bireal_resnet19, "
+                             "bireal_resnet34, resnet18, "
+                             "resnet19, resnet20, vgg11, vggsnn, sew_resnet18"},
+                  FieldFault{"network.time_steps", "0", "whole number 1 to 64"},
+                  Field(&FieldFault::field, "network.depth"),
+                  FieldFault{"neuron.detach_reset", "\"yes\"", "true, false"},
+                  FieldFault{"loss", "7", "an object"}, Field(&FieldFault::field, "colour"),
+                  FieldFault{"training.epochs", "1.5", "whole number 1 to 100000"},
+                  FieldFault{"training.batch_size", "\"64\"", "whole number 1 to 65536"}));
 }
 
 TEST(JobSpec, NumbersAreRefusedJustOutsideTheirRange) {

@@ -68,7 +68,7 @@ absl::StatusOr<Dataset> LoadMnist(spec::DataName name, const std::filesystem::pa
                                            (found / labels_name).string(),
                                            8 + (wrong - labels.bytes.begin()), int{*wrong}));
   }
-  return Dataset{.shape = {.channels = 1, .height = 28, .width = 28, .classes = 10},
+  return Dataset{.shape = ShapeOf(name),
                  .pixels = std::move(images.bytes),
                  .labels = std::move(labels.bytes),
                  .channels = NormalizationOf(name)};
@@ -105,10 +105,7 @@ absl::StatusOr<Dataset> LoadCifar(spec::DataName name, const std::filesystem::pa
   for (const std::string& file : files) {
     RETURN_IF_ERROR(ReadCifar(found / file, format, kPixelsBytesMax, pictures));
   }
-  return Dataset{.shape = {.channels = 3,
-                           .height = kCifarSide,
-                           .width = kCifarSide,
-                           .classes = format.classes},
+  return Dataset{.shape = ShapeOf(name),
                  .pixels = std::move(pictures.pixels),
                  .labels = std::move(pictures.labels),
                  .channels = NormalizationOf(name)};
@@ -122,6 +119,17 @@ void Limit(Dataset& data, int64_t limit) {
 }
 
 }  // namespace
+
+InputShape ShapeOf(spec::DataName name) {
+  switch (name) {
+    case spec::DataName::kCifar10:
+      return {.channels = 3, .height = kCifarSide, .width = kCifarSide, .classes = 10};
+    case spec::DataName::kCifar100:
+      return {.channels = 3, .height = kCifarSide, .width = kCifarSide, .classes = 100};
+    default:
+      return {.channels = 1, .height = 28, .width = 28, .classes = 10};
+  }
+}
 
 absl::StatusOr<Dataset> LoadDataset(const spec::DataSpec& spec, const std::filesystem::path& folder,
                                     Split split) {

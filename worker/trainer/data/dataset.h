@@ -30,6 +30,9 @@ struct Dataset {
   int64_t size() const { return static_cast<int64_t>(labels.size()); }
 };
 
+/// What pictures of the set are like, without reading it.
+InputShape ShapeOf(spec::DataName name);
+
 enum class Split { kTrain, kTest };
 
 /// Reads the data set that `spec` names from `folder`, or from `folder`/<name>. NotFound naming the

@@ -9,7 +9,6 @@
 #include <ATen/ops/max_pool2d.h>
 
 #include "worker/trainer/model/layers.h"
-#include "worker/trainer/nn/conv.h"
 #include "worker/trainer/nn/neuron.h"
 
 namespace bsnn::trainer {
@@ -23,8 +22,16 @@ struct Stage {
 };
 
 std::vector<Stage> StagesOf(spec::NetworkName name) {
-  if (name == spec::NetworkName::kBirealResnet8) return {{32, 2}, {64, 2}, {128, 2}};
-  return {{64, 4}, {128, 4}, {256, 4}, {512, 4}};
+  switch (name) {
+    case spec::NetworkName::kBirealResnet8:
+      return {{32, 2}, {64, 2}, {128, 2}};
+    case spec::NetworkName::kBirealResnet19:  // ResNet-19's widths, each of its blocks as two
+      return {{128, 6}, {256, 6}, {512, 4}};
+    case spec::NetworkName::kBirealResnet34:
+      return {{64, 6}, {128, 8}, {256, 12}, {512, 6}};
+    default:
+      return {{64, 4}, {128, 4}, {256, 4}, {512, 4}};
+  }
 }
 
 struct Block {
@@ -36,7 +43,7 @@ struct Block {
 
 class Bireal final : public LayeredNetwork {
  public:
-  Bireal(const spec::JobSpec& spec, const InputShape& shape) : LayeredNetwork(spec), shape_(shape) {
+  Bireal(const spec::JobSpec& spec, const InputShape& shape) : LayeredNetwork(spec, shape) {
     const std::vector<Stage> stages = StagesOf(spec.network.name);
     stem_ = MakePlainConv("stem", {shape.channels, stages[0].channels, 3});
     int64_t channels = stages[0].channels;
@@ -51,11 +58,10 @@ class Bireal final : public LayeredNetwork {
   }
 
   at::Tensor Forward(const at::Tensor& images) override {
-    CheckImages(images, shape_);
+    CheckImages(images);
     NormCall stem = Call(std::nullopt);
     stem.steps = 1;
-    at::Tensor x =
-        NormGateFire(Conv2d(images, stem_.weight, {.stride = 1, .padding = 1}), stem_.norm, stem);
+    at::Tensor x = NormGateFire(RunConv(images, stem_.weight, 1), stem_.norm, stem);
     if (std::min(shape_.height, shape_.width) >= kPooledStemSide) x = at::max_pool2d(x, 3, 2, 1);
     if (steps() > 1) x = x.repeat({steps(), 1, 1, 1});
     for (const Block& block : blocks_) x = Run(block, x);
@@ -78,14 +84,12 @@ class Bireal final : public LayeredNetwork {
     if (block.shortcut) {
       const at::Tensor pooled = at::avg_pool2d(x, 2, 2, 0, /*ceil_mode=*/true,
                                                /*count_include_pad=*/false);
-      call.residual =
-          NormGateFire(Conv2d(pooled, block.shortcut->weight, {.stride = 1, .padding = 0}),
-                       block.shortcut->norm, Call(std::nullopt));
+      call.residual = NormGateFire(RunConv(pooled, block.shortcut->weight, 1), block.shortcut->norm,
+                                   Call(std::nullopt));
     }
     return RunHidden(block.conv, spikes, block.stride, call);
   }
 
-  const InputShape shape_;
   PlainConv stem_;
   std::vector<Block> blocks_;
   Linear fc_;

@@ -13,8 +13,7 @@ constexpr double kClassifierDeviation = 0.01;  // as the group's VGG, science.md
 class Convnet final : public LayeredNetwork {
  public:
   Convnet(const spec::JobSpec& spec, const InputShape& shape)
-      : LayeredNetwork(spec),
-        shape_(shape),
+      : LayeredNetwork(spec, shape),
         conv1_(MakePlainConv("conv1", {shape.channels, 16, 3})),
         counter1_(MakeCounter("conv1", nullptr)),
         conv2_(MakeHiddenConv("conv2", {16, 32, 3}, 32)),
@@ -25,12 +24,12 @@ class Convnet final : public LayeredNetwork {
                        kClassifierDeviation)) {}
 
   at::Tensor Forward(const at::Tensor& images) override {
-    CheckImages(images, shape_);
+    CheckImages(images);
     NormCall stem = Call(counter1_);
     stem.neuron = spec_.neuron;
     stem.same_input = true;
     stem.pool = true;
-    const at::Tensor drive = Conv2d(images, conv1_.weight, {.stride = 1, .padding = 1});
+    const at::Tensor drive = RunConv(images, conv1_.weight, 1);
     at::Tensor spikes = NormGateFire(drive, conv1_.norm, stem);
     spikes = Hidden(conv2_, counter2_, spikes, /*pool=*/true);
     spikes = Hidden(conv3_, counter3_, spikes, /*pool=*/false);
@@ -52,7 +51,6 @@ class Convnet final : public LayeredNetwork {
     return pool ? MaxPool2(gated) : gated;
   }
 
-  const InputShape shape_;
   const PlainConv conv1_;
   const size_t counter1_;
   const HiddenConv conv2_;

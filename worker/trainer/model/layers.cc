@@ -13,7 +13,8 @@
 
 namespace bsnn::trainer {
 
-LayeredNetwork::LayeredNetwork(const spec::JobSpec& spec) : Network(spec) {}
+LayeredNetwork::LayeredNetwork(const spec::JobSpec& spec, const InputShape& shape)
+    : Network(spec, shape) {}
 
 at::Tensor LayeredNetwork::AddParameter(const std::string& name, at::Tensor value, bool decay) {
   value.requires_grad_(true);
@@ -122,9 +123,17 @@ at::Tensor LayeredNetwork::EffectiveWeight(size_t index) {
   return weight;
 }
 
+at::Tensor LayeredNetwork::RunConv(const at::Tensor& x, const at::Tensor& weight, int64_t stride) {
+  at::Tensor y = Conv2d(x, weight, {.stride = stride, .padding = weight.size(2) / 2});
+  Trace(weight, y);
+  return y;
+}
+
 at::Tensor LayeredNetwork::RunHidden(const HiddenConv& layer, const at::Tensor& spikes,
                                      int64_t stride, NormCall call) {
-  at::Tensor x = Conv2d(spikes, EffectiveWeight(layer.index), {.stride = stride, .padding = 1});
+  const at::Tensor weight = EffectiveWeight(layer.index);
+  at::Tensor x = Conv2d(spikes, weight, {.stride = stride, .padding = weight.size(2) / 2});
+  Trace(weight_layers_[layer.index].latent, x);
   if (layer.gate && layer.gate->spec.place == spec::GatePlace::kBeforeBn) {
     x = Agmm(x, *layer.gate, {call.steps, call.training, call.gate_sum});
   }
@@ -138,17 +147,18 @@ at::Tensor LayeredNetwork::GateSpikes(const HiddenConv& layer, const at::Tensor&
   return Agmm(spikes, *layer.gate, {call.steps, call.training, call.gate_sum});
 }
 
-at::Tensor LayeredNetwork::Classify(const Linear& head, const at::Tensor& features) const {
-  return at::linear(features, head.weight, head.bias)
-      .view({steps(), features.size(0) / steps(), head.weight.size(0)});
+at::Tensor LayeredNetwork::Classify(const Linear& head, const at::Tensor& features) {
+  const at::Tensor logits = at::linear(features, head.weight, head.bias);
+  Trace(head.weight, logits);
+  return logits.view({steps(), features.size(0) / steps(), head.weight.size(0)});
 }
 
-void LayeredNetwork::CheckImages(const at::Tensor& images, const InputShape& shape) const {
+void LayeredNetwork::CheckImages(const at::Tensor& images) const {
   TORCH_CHECK(images.dim() == 4 && images.scalar_type() == at::kFloat &&
-                  images.size(1) == shape.channels && images.size(2) == shape.height &&
-                  images.size(3) == shape.width,
+                  images.size(1) == shape_.channels && images.size(2) == shape_.height &&
+                  images.size(3) == shape_.width,
               "Forward: images are ", images.sizes(), " ", images.scalar_type(), "; allowed: [N, ",
-              shape.channels, ", ", shape.height, ", ", shape.width, "] float32");
+              shape_.channels, ", ", shape_.height, ", ", shape_.width, "] float32");
 }
 
 }  // namespace bsnn::trainer

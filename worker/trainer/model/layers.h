@@ -39,7 +39,7 @@ struct Linear {
 /// A network with the means to make its layers and to run the parts that all networks share.
 class LayeredNetwork : public Network {
  protected:
-  explicit LayeredNetwork(const spec::JobSpec& spec);
+  LayeredNetwork(const spec::JobSpec& spec, const InputShape& shape);
 
   PlainConv MakePlainConv(const std::string& name, const ConvSize& size);
   /// `spike_channels`: of the spikes that a gate on spikes would stand on.
@@ -48,6 +48,9 @@ class LayeredNetwork : public Network {
   Linear MakeLinear(int64_t features, int64_t classes, double deviation);
   /// Registers `layer` in Activity(). Returns its index.
   size_t MakeCounter(const std::string& layer, const Gate* gate);
+
+  /// The convolution with zero padding of half the kernel.
+  at::Tensor RunConv(const at::Tensor& x, const at::Tensor& weight, int64_t stride);
 
   /// A call for this mode, with `counter`'s places to count into where activity is counted.
   NormCall Call(std::optional<size_t> counter) const;
@@ -60,9 +63,9 @@ class LayeredNetwork : public Network {
   at::Tensor GateSpikes(const HiddenConv& layer, const at::Tensor& spikes, const NormCall& call);
 
   /// features [T*N, F] to logits [T, N, K].
-  at::Tensor Classify(const Linear& head, const at::Tensor& features) const;
+  at::Tensor Classify(const Linear& head, const at::Tensor& features);
 
-  void CheckImages(const at::Tensor& images, const InputShape& shape) const;
+  void CheckImages(const at::Tensor& images) const;
 
   int64_t steps() const { return spec_.network.time_steps; }
 
@@ -80,5 +83,7 @@ class LayeredNetwork : public Network {
 /// Each network as Network::Make makes it; `shape` is checked.
 std::unique_ptr<Network> MakeConvnet(const spec::JobSpec& spec, const InputShape& shape);
 std::unique_ptr<Network> MakeBireal(const spec::JobSpec& spec, const InputShape& shape);
+std::unique_ptr<Network> MakeResnet(const spec::JobSpec& spec, const InputShape& shape);
+std::unique_ptr<Network> MakeVgg(const spec::JobSpec& spec, const InputShape& shape);
 
 }  // namespace bsnn::trainer

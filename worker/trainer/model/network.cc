@@ -1,5 +1,7 @@
 #include "worker/trainer/model/network.h"
 
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/zeros.h>
 #include <absl/strings/str_cat.h>
 
 #include <cmath>
@@ -13,13 +15,44 @@ namespace {
 
 constexpr int64_t kSideMax = 4096;
 
+/// Every pooling halves the side, and what is left must be a pixel.
+int64_t SideMinOf(spec::NetworkName name) {
+  switch (name) {
+    case spec::NetworkName::kConvnet:
+      return 4;
+    case spec::NetworkName::kVgg11:
+      return 8;
+    case spec::NetworkName::kVggsnn:
+      return 16;
+    default:
+      return 1;
+  }
+}
+
+std::unique_ptr<Network> MakeNamed(const spec::JobSpec& spec, const InputShape& shape) {
+  switch (spec.network.name) {
+    case spec::NetworkName::kConvnet:
+      return MakeConvnet(spec, shape);
+    case spec::NetworkName::kResnet18:
+    case spec::NetworkName::kResnet19:
+    case spec::NetworkName::kResnet20:
+    case spec::NetworkName::kSewResnet18:
+      return MakeResnet(spec, shape);
+    case spec::NetworkName::kVgg11:
+    case spec::NetworkName::kVggsnn:
+      return MakeVgg(spec, shape);
+    default:
+      return MakeBireal(spec, shape);
+  }
+}
+
 std::vector<base::FieldFault> FaultsOf(const spec::JobSpec& spec, const InputShape& shape) {
   std::vector<base::FieldFault> faults;
   const auto check = [&](const char* field, int64_t value, int64_t min, int64_t max) {
     if (value >= min && value <= max) return;
     faults.push_back({field, absl::StrCat(value), absl::StrCat(min, " to ", max)});
   };
-  const int64_t side_min = spec.network.name == spec::NetworkName::kConvnet ? 4 : 1;
+  const int64_t side_min = SideMinOf(spec.network.name);
   check("input.channels", shape.channels, 1, 1024);
   check("input.height", shape.height, side_min, kSideMax);
   check("input.width", shape.width, side_min, kSideMax);
@@ -34,9 +67,7 @@ absl::StatusOr<std::unique_ptr<Network>> Network::Make(const spec::JobSpec& spec
   std::vector<base::FieldFault> faults = FaultsOf(spec, shape);
   spec::Validate(spec, "", faults);
   if (!faults.empty()) return base::InvalidFields(faults);
-  std::unique_ptr<Network> network = spec.network.name == spec::NetworkName::kConvnet
-                                         ? MakeConvnet(spec, shape)
-                                         : MakeBireal(spec, shape);
+  std::unique_ptr<Network> network = MakeNamed(spec, shape);
   network->SetTrainingProgress(0, 1);
   return network;
 }
@@ -73,6 +104,45 @@ int64_t Network::binary_weight_count() const {
     if (layer.binarization) count += layer.weights();
   }
   return count;
+}
+
+int64_t Network::packed_bytes() const {
+  int64_t bytes = 4 * (parameter_count() - binary_weight_count());
+  for (const WeightLayer& layer : weight_layers_) {
+    if (layer.binarization) bytes += (layer.weights() + 7) / 8;
+  }
+  return bytes;
+}
+
+void Network::Trace(const at::Tensor& weight, const at::Tensor& output) {
+  if (trace_ == nullptr) return;
+  LayerDescription layer{.weight_shape = weight.sizes().vec(), .repetitions = output.size(0)};
+  layer.output_shape.assign(output.sizes().begin() + 1, output.sizes().end());
+  layer.operations = weight.numel();
+  for (size_t i = 1; i < layer.output_shape.size(); ++i) layer.operations *= layer.output_shape[i];
+  for (const Parameter& p : parameters_) {
+    if (p.tensor.is_same(weight)) layer.name = p.name.substr(0, p.name.rfind('.'));
+  }
+  for (const WeightLayer& w : weight_layers_) {
+    layer.binary = layer.binary || (w.binarization && w.name == layer.name);
+  }
+  if (!layer.name.empty()) trace_->push_back(std::move(layer));
+}
+
+std::vector<LayerDescription> Network::Describe() {
+  std::vector<LayerDescription> layers;
+  const bool was_training = training_, counted = count_activity_;
+  training_ = count_activity_ = false;
+  trace_ = &layers;
+  {
+    const at::NoGradGuard no_gradients;
+    const at::Tensor picture = at::zeros({1, shape_.channels, shape_.height, shape_.width});
+    Forward(parameters_.empty() ? picture : picture.to(parameters_[0].tensor.device()));
+  }
+  trace_ = nullptr;
+  training_ = was_training;
+  count_activity_ = counted;
+  return layers;
 }
 
 NamedTensors Network::State() const {

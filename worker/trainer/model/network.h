@@ -31,6 +31,19 @@ struct Parameter {
       false;  ///< whether weight decay applies: weights of convolutions and classifier only
 };
 
+/// One layer with weights, as it is for one picture.
+struct LayerDescription {
+  std::string name;                   ///< "conv2", "fc"
+  std::vector<int64_t> weight_shape;  ///< [O, I, k, k] or [K, F]
+  std::vector<int64_t> output_shape;  ///< [C, H, W] or [K]
+  bool binary = false;
+  /// Products of one time step: multiply and accumulate, or accumulate alone where the input is
+  /// spikes.
+  int64_t operations = 0;
+  /// How often they are done: 1 where the input is the picture itself, else T.
+  int64_t repetitions = 1;
+};
+
 /// Gradients of the last backward pass for one weight layer.
 struct LayerGradient {
   std::string layer;
@@ -87,6 +100,12 @@ class Network {
 
   const std::vector<Parameter>& parameters() const { return parameters_; }
   int64_t parameter_count() const;
+  /// Bytes of all parameters as float32.
+  int64_t float_bytes() const { return 4 * parameter_count(); }
+  /// Bytes with one bit for a binary weight and 4 for any other parameter (science.md §1.6).
+  int64_t packed_bytes() const;
+  /// The layers with weights in the order in which they run: a forward pass of one black picture.
+  std::vector<LayerDescription> Describe();
   int64_t binary_weight_count() const;
 
   /// Parameters and running statistics: all that inference needs. The tensors share memory with
@@ -118,14 +137,19 @@ class Network {
     at::Tensor alpha;   ///< the live parameter or constant; undefined: no gate
   };
 
-  explicit Network(const spec::JobSpec& spec) : spec_(spec) {}
+  Network(const spec::JobSpec& spec, const InputShape& shape) : spec_(spec), shape_(shape) {}
 
   // Fixed after construction.
   const spec::JobSpec spec_;
+  const InputShape shape_;
   std::vector<Parameter> parameters_;
   NamedTensors buffers_;
   std::vector<WeightLayer> weight_layers_;
+  /// Notes that `weight` made `output`, while Describe runs.
+  void Trace(const at::Tensor& weight, const at::Tensor& output);
+
   // Changing.
+  std::vector<LayerDescription>* trace_ = nullptr;
   std::vector<ActivityCounter> activity_;
   std::vector<at::Tensor> effective_;  ///< of the last forward pass, one a weight layer
   double sharpness_ = 0.1;

@@ -49,6 +49,60 @@ TEST(Network, HasTheParametersThatItsTableSays) {
   EXPECT_EQ(convnet->weight_layers().size(), 2u);
 }
 
+TEST(Network, HasThePublishedSizes) {
+  const auto plain = [](spec::NetworkName name, const InputShape& shape) {
+    spec::JobSpec spec = Spec(name);
+    spec.network.kind = spec::NetworkKind::kBsnn;
+    return MakeNetwork(spec, shape);
+  };
+  const InputShape ten{3, 32, 32, 10}, hundred{3, 32, 32, 100}, thousand{3, 224, 224, 1000};
+  // science.md §1.6: VGG-11 36.91 and 1.20 MB on CIFAR-10, 37.10 and 1.39 on CIFAR-100.
+  const auto vgg = plain(spec::NetworkName::kVgg11, ten);
+  EXPECT_EQ(vgg->parameter_count(), 9'228'362);
+  EXPECT_NEAR(static_cast<double>(vgg->float_bytes()), 36.91e6, 0.005e6);
+  EXPECT_NEAR(static_cast<double>(vgg->packed_bytes()), 1.20e6, 0.005e6);
+  const auto vgg100 = plain(spec::NetworkName::kVgg11, hundred);
+  EXPECT_NEAR(static_cast<double>(vgg100->float_bytes()), 37.10e6, 0.005e6);
+  EXPECT_NEAR(static_cast<double>(vgg100->packed_bytes()), 1.39e6, 0.005e6);
+  EXPECT_EQ(plain(spec::NetworkName::kResnet19, ten)->parameter_count(), 12'569'226);
+  EXPECT_EQ(plain(spec::NetworkName::kResnet18, thousand)->parameter_count(), 11'689'512);
+  EXPECT_EQ(plain(spec::NetworkName::kSewResnet18, thousand)->parameter_count(), 11'689'512);
+  // 17.22 million.
+  EXPECT_EQ(plain(spec::NetworkName::kResnet20, ten)->parameter_count(), 17'222'730);
+  // Bi-Real networks have the convolutions of the residual ones, with float shortcuts.
+  const auto bireal19 = plain(spec::NetworkName::kBirealResnet19, ten);
+  EXPECT_EQ(bireal19->parameter_count(), 12'569'226);
+  EXPECT_EQ(bireal19->binary_weight_count(), 884'736 + 3'244'032 + 8'257'536);
+  EXPECT_EQ(bireal19->weight_layers().size(), 16u);
+  EXPECT_EQ(plain(spec::NetworkName::kBirealResnet34, ten)->weight_layers().size(), 32u);
+}
+
+TEST(Network, DescribesEveryLayerWithWeightsOnce) {
+  for (int name = 0; name <= static_cast<int>(spec::NetworkName::kSewResnet18); ++name) {
+    for (const auto kind : {spec::NetworkKind::kBsnnAgmm, spec::NetworkKind::kSnn}) {
+      spec::JobSpec spec = Spec(static_cast<spec::NetworkName>(name));
+      spec.network.kind = kind;
+      spec.network.time_steps = 3;
+      const auto network = MakeNetwork(spec, {3, 16, 16, 10});
+      int64_t decayed = 0, described = 0, binary = 0;
+      for (const Parameter& p : network->parameters()) decayed += p.decay ? p.tensor.numel() : 0;
+      const auto layers = network->Describe();
+      for (const LayerDescription& layer : layers) {
+        int64_t weights = 1, pixels = 1;
+        for (const int64_t extent : layer.weight_shape) weights *= extent;
+        for (size_t i = 1; i < layer.output_shape.size(); ++i) pixels *= layer.output_shape[i];
+        EXPECT_EQ(layer.operations, weights * pixels) << layer.name;
+        EXPECT_EQ(layer.repetitions, &layer == &layers.front() ? 1 : 3) << layer.name;
+        described += weights;
+        if (layer.binary) binary += weights;
+      }
+      EXPECT_EQ(described, decayed) << spec::ToWord(spec.network.name);
+      EXPECT_EQ(binary, network->binary_weight_count());
+      EXPECT_TRUE(network->training());
+    }
+  }
+}
+
 TEST(Network, DecaysWeightsOfConvolutionsAndClassifierOnly) {
   std::vector<std::string> decayed;
   const auto network = MakeNetwork({});
@@ -79,7 +133,9 @@ Outcome Train(Network& network, const InputShape& shape) {
 
 TEST(Network, TrainsEveryKindForAnyShapeAndNumberOfSteps) {
   const InputShape shape{3, 13, 15, 7};
-  for (const auto name : {spec::NetworkName::kConvnet, spec::NetworkName::kBirealResnet8}) {
+  for (const auto name :
+       {spec::NetworkName::kConvnet, spec::NetworkName::kBirealResnet8,
+        spec::NetworkName::kResnet18, spec::NetworkName::kSewResnet18, spec::NetworkName::kVgg11}) {
     for (const auto kind :
          {spec::NetworkKind::kBsnnAgmm, spec::NetworkKind::kBsnn, spec::NetworkKind::kSnn}) {
       for (const int steps : {1, 3}) {
@@ -96,7 +152,8 @@ TEST(Network, TrainsEveryKindForAnyShapeAndNumberOfSteps) {
 
 TEST(Network, TrainsWithEveryOptionOfTheGate) {
   const InputShape shape{1, 12, 12, 10};
-  for (const auto name : {spec::NetworkName::kConvnet, spec::NetworkName::kBirealResnet8}) {
+  for (const auto name : {spec::NetworkName::kConvnet, spec::NetworkName::kBirealResnet8,
+                          spec::NetworkName::kResnet20}) {
     for (int reduce = 0; reduce < 4; ++reduce) {
       for (int place = 0; place < 3; ++place) {
         spec::JobSpec spec = Spec(name);
