@@ -20,9 +20,8 @@ class Checkpoints : public SchedulerFixture {
   }
   std::vector<int64_t> Steps() {
     std::vector<int64_t> steps;
-    for (const auto& c : scheduler_->ListCheckpoints(J("one"), {}, 100)->checkpoints) {
-      steps.push_back(c.step);
-    }
+    const auto page = scheduler_->ListCheckpoints(J("one"), {}, 100);
+    for (const auto& checkpoint : page->checkpoints) steps.push_back(checkpoint.step);
     return steps;
   }
   static base::CheckpointId Id(int64_t step) { return Scheduler::CheckpointIdOf(1, step); }
