@@ -14,13 +14,6 @@
 namespace bsnn::trainer {
 namespace {
 
-constexpr int64_t kPooledStemSide = 64;
-
-struct Stage {
-  int64_t channels;
-  int64_t blocks;
-};
-
 std::vector<Stage> StagesOf(spec::NetworkName name) {
   switch (name) {
     case spec::NetworkName::kBirealResnet8:
@@ -72,7 +65,7 @@ class Bireal final : public LayeredNetwork {
   void AddBlock(const std::string& name, int64_t in, int64_t out, int64_t stride) {
     Block block{MakeHiddenConv(name, {in, out, 3}, in), std::nullopt, 0, stride};
     if (stride != 1 || in != out) block.shortcut = MakePlainConv(name + ".shortcut", {in, out, 1});
-    block.counter = MakeCounter(name, block.conv.gate ? &*block.conv.gate : nullptr);
+    block.counter = MakeCounter(name, block.conv.gate);
     blocks_.push_back(std::move(block));
   }
 

@@ -15,11 +15,11 @@ class Convnet final : public LayeredNetwork {
   Convnet(const spec::JobSpec& spec, const InputShape& shape)
       : LayeredNetwork(spec, shape),
         conv1_(MakePlainConv("conv1", {shape.channels, 16, 3})),
-        counter1_(MakeCounter("conv1", nullptr)),
+        counter1_(MakeCounter("conv1")),
         conv2_(MakeHiddenConv("conv2", {16, 32, 3}, 32)),
-        counter2_(MakeCounter("conv2", GateOf(conv2_))),
+        counter2_(MakeCounter("conv2", conv2_.gate)),
         conv3_(MakeHiddenConv("conv3", {32, 64, 3}, 64)),
-        counter3_(MakeCounter("conv3", GateOf(conv3_))),
+        counter3_(MakeCounter("conv3", conv3_.gate)),
         fc_(MakeLinear(64 * (shape.height / 4) * (shape.width / 4), shape.classes,
                        kClassifierDeviation)) {}
 
@@ -37,8 +37,6 @@ class Convnet final : public LayeredNetwork {
   }
 
  private:
-  static const Gate* GateOf(const HiddenConv& layer) { return layer.gate ? &*layer.gate : nullptr; }
-
   /// A gate on spikes stands between neuron and pooling, so that both cannot be one pass.
   at::Tensor Hidden(const HiddenConv& layer, size_t counter, const at::Tensor& spikes, bool pool) {
     NormCall call = Call(counter);

@@ -94,9 +94,9 @@ Linear LayeredNetwork::MakeLinear(int64_t features, int64_t classes, double devi
   return {weight, AddParameter("fc.bias", at::zeros({classes}, at::kFloat), false)};
 }
 
-size_t LayeredNetwork::MakeCounter(const std::string& layer, const Gate* gate) {
+size_t LayeredNetwork::MakeCounter(const std::string& layer, const std::optional<Gate>& gate) {
   ActivityCounter counter{layer, at::zeros({2, steps()}, at::kLong), at::zeros({2}, at::kDouble),
-                          gate != nullptr ? gate->alpha : at::Tensor()};
+                          gate ? gate->alpha : at::Tensor()};
   activity_.push_back(std::move(counter));
   return activity_.size() - 1;
 }

@@ -31,6 +31,15 @@ struct HiddenConv {
   std::optional<Gate> gate;
 };
 
+/// Hidden convolutions, or blocks of them, of one width.
+struct Stage {
+  int64_t channels;
+  int64_t blocks;
+};
+
+/// Residual networks pool behind their stem where both sides have at least this many pixels.
+inline constexpr int64_t kPooledStemSide = 64;
+
 struct Linear {
   at::Tensor weight;  ///< [K, F]
   at::Tensor bias;    ///< [K]
@@ -47,7 +56,7 @@ class LayeredNetwork : public Network {
   /// Weights from N(0, deviation^2), bias 0.
   Linear MakeLinear(int64_t features, int64_t classes, double deviation);
   /// Registers `layer` in Activity(). Returns its index.
-  size_t MakeCounter(const std::string& layer, const Gate* gate);
+  size_t MakeCounter(const std::string& layer, const std::optional<Gate>& gate = std::nullopt);
 
   /// The convolution with zero padding of half the kernel.
   at::Tensor RunConv(const at::Tensor& x, const at::Tensor& weight, int64_t stride);

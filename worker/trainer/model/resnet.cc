@@ -21,13 +21,6 @@
 namespace bsnn::trainer {
 namespace {
 
-constexpr int64_t kPooledStemSide = 64;
-
-struct Stage {
-  int64_t channels;
-  int64_t blocks;
-};
-
 struct Plan {
   int64_t stem;
   std::vector<Stage> stages;
@@ -54,7 +47,7 @@ class Resnet final : public LayeredNetwork {
     const bool eighteen = adds_spikes_ || spec.network.name == spec::NetworkName::kResnet18;
     stem_stride_ = large_ && eighteen ? 2 : 1;
     stem_ = MakePlainConv("stem", {shape.channels, plan.stem, large_ && eighteen ? 7 : 3});
-    stem_counter_ = MakeCounter("stem", nullptr);
+    stem_counter_ = MakeCounter("stem");
     int64_t channels = plan.stem;
     for (size_t s = 0; s < plan.stages.size(); ++s) {
       const auto [width, blocks] = plan.stages[s];
@@ -91,7 +84,7 @@ class Resnet final : public LayeredNetwork {
 
   Hidden MakeHidden(const std::string& name, const ConvSize& size) {
     HiddenConv conv = MakeHiddenConv(name, size, size.in);
-    const size_t counter = MakeCounter(name, conv.gate ? &*conv.gate : nullptr);
+    const size_t counter = MakeCounter(name, conv.gate);
     return {std::move(conv), counter};
   }
 

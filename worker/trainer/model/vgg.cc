@@ -24,11 +24,11 @@ class Vgg final : public LayeredNetwork {
       : LayeredNetwork(spec, shape),
         averages_(spec.network.name == spec::NetworkName::kVggsnn),
         stem_(MakePlainConv("conv1", {shape.channels, kWidths[0], 3})),
-        stem_counter_(MakeCounter("conv1", nullptr)) {
+        stem_counter_(MakeCounter("conv1")) {
     for (size_t i = 1; i < std::size(kWidths); ++i) {
       const std::string name = "conv" + std::to_string(i + 1);
       HiddenConv conv = MakeHiddenConv(name, {kWidths[i - 1], kWidths[i], 3}, kWidths[i - 1]);
-      const size_t counter = MakeCounter(name, conv.gate ? &*conv.gate : nullptr);
+      const size_t counter = MakeCounter(name, conv.gate);
       layers_.push_back({std::move(conv), counter});
     }
     const int64_t pixels = averages_ ? (shape.height / 16) * (shape.width / 16) : 1;
