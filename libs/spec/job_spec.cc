@@ -193,6 +193,24 @@ void CheckTogether(const JobSpec& spec, std::string_view prefix, std::vector<Fie
       is_right("agmm.alpha_mode") && is_right("agmm.alpha_init")) {
     fault("agmm.alpha_init", "0", "above 0 where agmm.alpha_mode is fixed: 0 silences every layer");
   }
+  const OptimizerName optimizer = spec.optimizer.name;
+  if ((optimizer == OptimizerName::kBop || optimizer == OptimizerName::kTbso) &&
+      is_right("optimizer.name")) {
+    // These rules keep no latent weight: what they flip is the weight itself.
+    if (spec.network.kind == NetworkKind::kSnn && is_right("network.kind")) {
+      fault("network.kind", "\"snn\"",
+            fmt::format("bsnn_agmm, bsnn where optimizer.name is {}", WordOf(optimizer)));
+    }
+    if (spec.binarization.method != Binarization::kSign && is_right("binarization.method")) {
+      fault("binarization.method", fmt::format("\"{}\"", WordOf(spec.binarization.method)),
+            fmt::format("sign where optimizer.name is {}", WordOf(optimizer)));
+    }
+  }
+  if (spec.training.batch_parts > spec.training.batch_size && is_right("training.batch_parts") &&
+      is_right("training.batch_size")) {
+    fault("training.batch_parts", std::to_string(spec.training.batch_parts),
+          fmt::format("at most training.batch_size, which is {}", spec.training.batch_size));
+  }
 }
 
 }  // namespace
@@ -245,6 +263,7 @@ std::vector<FieldDescription> DescribeFields() {
 
 std::string_view ToWord(NetworkName value) { return WordOf(value); }
 std::string_view ToWord(NetworkKind value) { return WordOf(value); }
+std::string_view ToWord(OptimizerName value) { return WordOf(value); }
 std::string_view ToWord(Binarization value) { return WordOf(value); }
 std::string_view ToWord(DataName value) { return WordOf(value); }
 std::string_view ToWord(Device value) { return WordOf(value); }

@@ -32,6 +32,7 @@ enum class NetworkName {
   kSewResnet18
 };
 enum class NetworkKind { kBsnnAgmm, kBsnn, kSnn };
+enum class Ends { kFloat, kInt8 };
 enum class Reset { kHard, kSoft };
 enum class Surrogate { kTriangle, kSigmoid, kArctangent, kRectangle };
 enum class Binarization { kSign, kMeanAbs, kStandardized };
@@ -41,8 +42,8 @@ enum class GateGradient { kFull, kDetach };
 enum class GateInput { kSigned, kAbs };
 enum class GatePlace { kAfterBn, kBeforeBn, kOnSpikes };
 enum class LossName { kCrossEntropy, kTet };
-enum class OptimizerName { kSgd, kAdam };
-enum class ScheduleName { kCosine, kConstant };
+enum class OptimizerName { kSgd, kAdam, kAdamw, kBop, kTbso };
+enum class ScheduleName { kCosine, kConstant, kStep };
 enum class DataName { kMnist, kFashionMnist, kGenerated, kCifar10, kCifar100 };
 enum class Device { kAny, kCpu, kCuda };
 
@@ -50,6 +51,7 @@ struct NetworkSpec {
   NetworkName name = NetworkName::kConvnet;
   NetworkKind kind = NetworkKind::kBsnnAgmm;
   int32_t time_steps = 2;
+  Ends ends = Ends::kFloat;
 };
 
 struct NeuronSpec {
@@ -80,6 +82,9 @@ struct LossSpec {
   LossName name = LossName::kCrossEntropy;
   double tet_lambda = 0.05;
   double tet_phi = 1.0;
+  double label_smoothing = 0.0;
+  double firing_rate_lambda = 0.0;
+  double firing_rate_target = 0.5;
 };
 
 struct OptimizerSpec {
@@ -90,11 +95,17 @@ struct OptimizerSpec {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double epsilon = 1e-8;
+  double flip_threshold = 1e-6;
+  double flip_rate = 1e-3;
+  double flip_square_rate = 1e-5;
+  double gradient_clip = 0.0;
 };
 
 struct ScheduleSpec {
   ScheduleName name = ScheduleName::kCosine;
   int32_t warmup_epochs = 0;
+  int32_t step_epochs = 30;
+  double step_factor = 0.1;
 };
 
 struct DataSpec {
@@ -112,6 +123,7 @@ struct AugmentationSpec {
 struct TrainingSpec {
   int32_t epochs = 3;
   int32_t batch_size = 64;
+  int32_t batch_parts = 1;
   int32_t seed = 1;
   int32_t report_every_steps = 20;
 };
@@ -186,6 +198,7 @@ std::vector<FieldDescription> DescribeFields();
 /// The word of a choice in specs, metrics and messages, such as "bsnn_agmm".
 std::string_view ToWord(NetworkName value);
 std::string_view ToWord(NetworkKind value);
+std::string_view ToWord(OptimizerName value);
 std::string_view ToWord(Binarization value);
 std::string_view ToWord(DataName value);
 std::string_view ToWord(Device value);

@@ -19,6 +19,8 @@ template <>
 inline constexpr std::array kWords<NetworkKind> = std::to_array<std::string_view>({"bsnn_agmm",
                                                                                    "bsnn", "snn"});
 template <>
+inline constexpr std::array kWords<Ends> = std::to_array<std::string_view>({"float", "int8"});
+template <>
 inline constexpr std::array kWords<Reset> = std::to_array<std::string_view>({"hard", "soft"});
 template <>
 inline constexpr std::array kWords<Surrogate> =
@@ -44,11 +46,11 @@ template <>
 inline constexpr std::array kWords<LossName> = std::to_array<std::string_view>({"cross_entropy",
                                                                                 "tet"});
 template <>
-inline constexpr std::array kWords<OptimizerName> = std::to_array<std::string_view>({"sgd",
-                                                                                     "adam"});
+inline constexpr std::array kWords<OptimizerName> =
+    std::to_array<std::string_view>({"sgd", "adam", "adamw", "bop", "t_bso"});
 template <>
-inline constexpr std::array kWords<ScheduleName> = std::to_array<std::string_view>({"cosine",
-                                                                                    "constant"});
+inline constexpr std::array kWords<ScheduleName> =
+    std::to_array<std::string_view>({"cosine", "constant", "step"});
 template <>
 inline constexpr std::array kWords<DataName> =
     std::to_array<std::string_view>({"mnist", "fashion_mnist", "generated", "cifar10", "cifar100"});
@@ -70,6 +72,8 @@ void VisitFields(Visitor& v, Spec& s) {
   v.Choice("network.kind", s.network.kind,
            "binary weights with the AGMM gate, without it, or full-precision weights");
   v.Number("network.time_steps", s.network.time_steps, Range{1, 64}, "time steps T");
+  v.Choice("network.ends", s.network.ends,
+           "weights of first convolution and classifier: as they are, or rounded to 8 bits");
 
   v.Number("neuron.decay", s.neuron.decay, Range{0, 1},
            "share of the membrane potential kept from one time step to the next");
@@ -97,7 +101,15 @@ void VisitFields(Visitor& v, Spec& s) {
   v.Number("loss.tet_lambda", s.loss.tet_lambda, Range{0, 1}, "weight of TET's regulariser");
   v.Number("loss.tet_phi", s.loss.tet_phi, Range{-100, 100}, "target of TET's regulariser");
 
-  v.Choice("optimizer.name", s.optimizer.name, "the optimiser");
+  v.Number("loss.label_smoothing", s.loss.label_smoothing, Range{0, 0.99},
+           "share of the target spread evenly over the classes");
+  v.Number("loss.firing_rate_lambda", s.loss.firing_rate_lambda, Range{0, 1000},
+           "weight of the firing-rate term; 0 is none");
+  v.Number("loss.firing_rate_target", s.loss.firing_rate_target, Range{0, 1},
+           "firing rate that the term pulls layers to");
+
+  v.Choice("optimizer.name", s.optimizer.name,
+           "the optimiser; bop and t_bso flip binary weights and train the rest by SGD");
   v.Number("optimizer.learning_rate", s.optimizer.learning_rate, Range{1e-9, 100},
            "learning rate after warm-up");
   v.Number("optimizer.momentum", s.optimizer.momentum, Range{0, 0.9999}, "SGD's momentum");
@@ -106,10 +118,22 @@ void VisitFields(Visitor& v, Spec& s) {
   v.Number("optimizer.beta1", s.optimizer.beta1, Range{0, 0.99999}, "Adam's decay of the mean");
   v.Number("optimizer.beta2", s.optimizer.beta2, Range{0, 0.99999}, "Adam's decay of the square");
   v.Number("optimizer.epsilon", s.optimizer.epsilon, Range{1e-16, 1}, "Adam's divisor floor");
+  v.Number("optimizer.flip_threshold", s.optimizer.flip_threshold, Range{0, 1},
+           "mean gradient (t_bso: in units of its root mean square) above which a weight flips");
+  v.Number("optimizer.flip_rate", s.optimizer.flip_rate, Range{1e-9, 1},
+           "share of the newest gradient in the mean that bop and t_bso keep");
+  v.Number("optimizer.flip_square_rate", s.optimizer.flip_square_rate, Range{1e-9, 1},
+           "share of the newest square in the mean square that t_bso keeps");
+  v.Number("optimizer.gradient_clip", s.optimizer.gradient_clip, Range{0, 1e6},
+           "largest norm of all gradients together; 0 is no limit");
 
   v.Choice("schedule.name", s.schedule.name, "of the learning rate over the run");
   v.Number("schedule.warmup_epochs", s.schedule.warmup_epochs, Range{0, 10000},
            "epochs of linear warm-up");
+  v.Number("schedule.step_epochs", s.schedule.step_epochs, Range{1, 100000},
+           "epochs between two falls of the step schedule");
+  v.Number("schedule.step_factor", s.schedule.step_factor, Range{0, 1},
+           "what each fall multiplies the learning rate by");
 
   v.Choice("data.name", s.data.name, "the data set");
   v.Number("data.train_limit", s.data.train_limit, Range{0, 1e8},
@@ -126,6 +150,8 @@ void VisitFields(Visitor& v, Spec& s) {
 
   v.Number("training.epochs", s.training.epochs, Range{1, 100000}, "passes over the training set");
   v.Number("training.batch_size", s.training.batch_size, Range{1, 65536}, "pictures in a step");
+  v.Number("training.batch_parts", s.training.batch_parts, Range{1, 4096},
+           "parts that a step's pictures are run in, one after the other: less memory");
   v.Number("training.seed", s.training.seed, Range{0, 2147483647},
            "of initial weights, data order and augmentation");
   v.Number("training.report_every_steps", s.training.report_every_steps, Range{1, 1000000},

@@ -27,7 +27,8 @@ TEST(JobSpec, AnEmptyObjectIsTheDefaults) {
 
 TEST(JobSpec, EveryFieldSurvivesWritingAndReading) {
   nlohmann::json changed = ToJson(JobSpec());
-  changed["network"] = {{"name", "bireal_resnet8"}, {"kind", "snn"}, {"time_steps", 4}};
+  changed["network"] = {
+      {"name", "bireal_resnet8"}, {"ends", "float"}, {"kind", "snn"}, {"time_steps", 4}};
   changed["agmm"]["reduce"] = "channel";
   changed["neuron"]["detach_reset"] = true;
   changed["optimizer"]["learning_rate"] = 0.123456789012345;
@@ -87,6 +88,14 @@ TEST(JobSpec, FieldsThatContradictEachOtherAreNamed) {
   EXPECT_THAT(FaultsIn(R"({"schedule": {"warmup_epochs": 3}, "training": {"epochs": 3}})"),
               ElementsAre(FieldFault{"schedule.warmup_epochs", "3",
                                      "less than training.epochs, which is 3"}));
+  EXPECT_THAT(FaultsIn(R"({"optimizer": {"name": "bop"}, "network": {"kind": "snn"}})"),
+              ElementsAre(FieldFault{"network.kind", "\"snn\"",
+                                     "bsnn_agmm, bsnn where optimizer.name is bop"},
+                          FieldFault{"binarization.method", "\"standardized\"",
+                                     "sign where optimizer.name is bop"}));
+  EXPECT_THAT(FaultsIn(R"({"training": {"batch_size": 2, "batch_parts": 3}})"),
+              ElementsAre(FieldFault{"training.batch_parts", "3",
+                                     "at most training.batch_size, which is 2"}));
 }
 
 TEST(JobSpec, DefaultsAreValidAndDescribedFieldByField) {

@@ -72,10 +72,12 @@ artifact::FileContent ToFile(const char* name, const NamedTensors& tensors,
           }};
 }
 
-/// The spec without what may change between a run and its continuation.
+/// The spec without what may change between a run and its continuation. Fields that an older
+/// version did not have are at their defaults, which do what it did.
 std::string TrainedPart(const std::string& spec_text) {
-  nlohmann::json json = nlohmann::json::parse(spec_text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return spec_text;
+  const auto spec = spec::ParseJobSpec(spec_text);
+  if (!spec.ok()) return spec_text;
+  nlohmann::json json = spec::ToJson(*spec);
   for (const char* section : {"checkpoint", "resources", "scheduling"}) json.erase(section);
   return json.dump();
 }
@@ -112,8 +114,7 @@ absl::StatusOr<NamedTensors> LoadTensors(const fs::path& file) {
     ASSIGN_OR_RETURN(const at::ScalarType type, FromTensorType(entry));
     const std::vector<int64_t> shape(entry.shape.begin(), entry.shape.end());
     at::Tensor tensor = at::empty(shape, type);
-    RETURN_IF_ERROR(
-        opened.Read(entry, {static_cast<char*>(tensor.data_ptr()), tensor.nbytes()}));
+    RETURN_IF_ERROR(opened.Read(entry, {static_cast<char*>(tensor.data_ptr()), tensor.nbytes()}));
     tensors.push_back({entry.name, std::move(tensor)});
   }
   return tensors;

@@ -51,10 +51,10 @@ class Bireal final : public LayeredNetwork {
   }
 
   at::Tensor Forward(const at::Tensor& images) override {
-    CheckImages(images);
+    Begin(images);
     NormCall stem = Call(std::nullopt);
     stem.steps = 1;
-    at::Tensor x = NormGateFire(RunConv(images, stem_.weight, 1), stem_.norm, stem);
+    at::Tensor x = NormGateFire(RunStem(images, stem_.weight), stem_.norm, stem);
     if (std::min(shape_.height, shape_.width) >= kPooledStemSide) x = at::max_pool2d(x, 3, 2, 1);
     if (steps() > 1) x = x.repeat({steps(), 1, 1, 1});
     for (const Block& block : blocks_) x = Run(block, x);
@@ -71,7 +71,7 @@ class Bireal final : public LayeredNetwork {
 
   at::Tensor Run(const Block& block, const at::Tensor& x) {
     NormCall call = Call(block.counter);
-    at::Tensor spikes = Lif(x, {spec_.neuron, steps(), false}, call.spike_count);
+    at::Tensor spikes = NoteSpikes(Lif(x, {spec_.neuron, steps(), false}, call.spike_count));
     spikes = GateSpikes(block.conv, spikes, call);
     call.residual = x;
     if (block.shortcut) {

@@ -24,13 +24,14 @@ class Convnet final : public LayeredNetwork {
                        kClassifierDeviation)) {}
 
   at::Tensor Forward(const at::Tensor& images) override {
-    CheckImages(images);
+    Begin(images);
     NormCall stem = Call(counter1_);
     stem.neuron = spec_.neuron;
     stem.same_input = true;
-    stem.pool = true;
-    const at::Tensor drive = RunConv(images, conv1_.weight, 1);
-    at::Tensor spikes = NormGateFire(drive, conv1_.norm, stem);
+    stem.pool = !notes_spikes();
+    const at::Tensor drive = RunStem(images, conv1_.weight);
+    at::Tensor spikes = NoteSpikes(NormGateFire(drive, conv1_.norm, stem));
+    if (!stem.pool) spikes = MaxPool2(spikes);
     spikes = Hidden(conv2_, counter2_, spikes, /*pool=*/true);
     spikes = Hidden(conv3_, counter3_, spikes, /*pool=*/false);
     return Classify(fc_, spikes.flatten(1));
@@ -42,11 +43,10 @@ class Convnet final : public LayeredNetwork {
     NormCall call = Call(counter);
     call.neuron = spec_.neuron;
     const bool gates_spikes = layer.gate && layer.gate->spec.place == spec::GatePlace::kOnSpikes;
-    call.pool = pool && !gates_spikes;
-    const at::Tensor fired = RunHidden(layer, spikes, 1, call);
-    if (!gates_spikes) return fired;
-    const at::Tensor gated = GateSpikes(layer, fired, call);
-    return pool ? MaxPool2(gated) : gated;
+    call.pool = pool && !gates_spikes && !notes_spikes();
+    const at::Tensor fired = NoteSpikes(RunHidden(layer, spikes, 1, call));
+    const at::Tensor gated = gates_spikes ? GateSpikes(layer, fired, call) : fired;
+    return pool && !call.pool ? MaxPool2(gated) : gated;
   }
 
   const PlainConv conv1_;

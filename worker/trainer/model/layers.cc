@@ -80,6 +80,7 @@ HiddenConv LayeredNetwork::MakeHiddenConv(const std::string& name, const ConvSiz
       name + ".weight", Normal({size.out, size.in, size.kernel, size.kernel}, ConvDeviation(size)),
       true);
   const bool binary = spec_.network.kind != spec::NetworkKind::kSnn;
+  parameters_.back().binary = binary;
   weight_layers_.push_back(
       {name, weight, binary ? std::optional(spec_.binarization.method) : std::nullopt});
   effective_.emplace_back();
@@ -123,6 +124,23 @@ at::Tensor LayeredNetwork::EffectiveWeight(size_t index) {
   return weight;
 }
 
+at::Tensor LayeredNetwork::EndWeight(const at::Tensor& weight) const {
+  return spec_.network.ends == spec::Ends::kInt8 ? RoundToInt8(weight) : weight;
+}
+
+at::Tensor LayeredNetwork::RunStem(const at::Tensor& images, const at::Tensor& weight,
+                                   int64_t stride) {
+  const at::Tensor rounded = EndWeight(weight);
+  at::Tensor y = Conv2d(images, rounded, {.stride = stride, .padding = weight.size(2) / 2});
+  Trace(weight, y);
+  return y;
+}
+
+at::Tensor LayeredNetwork::NoteSpikes(at::Tensor spikes) {
+  if (notes_spikes()) firing_rates_.push_back(spikes.mean());
+  return spikes;
+}
+
 at::Tensor LayeredNetwork::RunConv(const at::Tensor& x, const at::Tensor& weight, int64_t stride) {
   at::Tensor y = Conv2d(x, weight, {.stride = stride, .padding = weight.size(2) / 2});
   Trace(weight, y);
@@ -148,12 +166,13 @@ at::Tensor LayeredNetwork::GateSpikes(const HiddenConv& layer, const at::Tensor&
 }
 
 at::Tensor LayeredNetwork::Classify(const Linear& head, const at::Tensor& features) {
-  const at::Tensor logits = at::linear(features, head.weight, head.bias);
+  const at::Tensor logits = at::linear(features, EndWeight(head.weight), head.bias);
   Trace(head.weight, logits);
   return logits.view({steps(), features.size(0) / steps(), head.weight.size(0)});
 }
 
-void LayeredNetwork::CheckImages(const at::Tensor& images) const {
+void LayeredNetwork::Begin(const at::Tensor& images) {
+  firing_rates_.clear();
   TORCH_CHECK(images.dim() == 4 && images.scalar_type() == at::kFloat &&
                   images.size(1) == shape_.channels && images.size(2) == shape_.height &&
                   images.size(3) == shape_.width,

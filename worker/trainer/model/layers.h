@@ -58,6 +58,8 @@ class LayeredNetwork : public Network {
   /// Registers `layer` in Activity(). Returns its index.
   size_t MakeCounter(const std::string& layer, const std::optional<Gate>& gate = std::nullopt);
 
+  /// The first convolution, of the picture; its weight is rounded where spec.network.ends says so.
+  at::Tensor RunStem(const at::Tensor& images, const at::Tensor& weight, int64_t stride = 1);
   /// The convolution with zero padding of half the kernel.
   at::Tensor RunConv(const at::Tensor& x, const at::Tensor& weight, int64_t stride);
 
@@ -71,10 +73,16 @@ class LayeredNetwork : public Network {
   /// The gate where it stands on spikes; else `spikes` as they are.
   at::Tensor GateSpikes(const HiddenConv& layer, const at::Tensor& spikes, const NormCall& call);
 
+  /// Takes spikes (before any pooling) down for TakeFiringRates. Returns them.
+  at::Tensor NoteSpikes(at::Tensor spikes);
+  /// Whether spikes are wanted as they are before pooling, so that both cannot be one pass.
+  bool notes_spikes() const { return keep_firing_rates_ && training_; }
+
   /// features [T*N, F] to logits [T, N, K].
   at::Tensor Classify(const Linear& head, const at::Tensor& features);
 
-  void CheckImages(const at::Tensor& images) const;
+  /// First in each Forward: checks the images.
+  void Begin(const at::Tensor& images);
 
   int64_t steps() const { return spec_.network.time_steps; }
 
@@ -85,6 +93,7 @@ class LayeredNetwork : public Network {
   BatchNorm MakeNorm(const std::string& name, int64_t channels);
   std::optional<Gate> MakeGate(const std::string& name, int64_t channels);
   at::Tensor EffectiveWeight(size_t index);
+  at::Tensor EndWeight(const at::Tensor& weight) const;
 
   uint64_t next_stream_ = 0;  ///< of the generator: one for each random tensor
 };

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "spec/job_spec.h"
@@ -29,6 +30,7 @@ struct Parameter {
   at::Tensor tensor;  ///< float32, requires grad
   bool decay =
       false;  ///< whether weight decay applies: weights of convolutions and classifier only
+  bool binary = false;  ///< whether the network sees its signs alone
 };
 
 /// One layer with weights, as it is for one picture.
@@ -121,6 +123,12 @@ class Network {
   /// c10::Error if KeepGradients was off at the last forward pass or none was run backward.
   std::vector<LayerGradient> Gradients() const;
 
+  /// Whether training passes keep what TakeFiringRates() gives. Off at first.
+  void KeepFiringRates(bool keep) { keep_firing_rates_ = keep; }
+  /// The mean spike of each layer of neurons in the last forward pass, first to last: scalars with
+  /// their gradients.
+  std::vector<at::Tensor> TakeFiringRates() { return std::exchange(firing_rates_, {}); }
+
   /// Whether forward passes add to Activity(). Off at first. Counts while training and evaluating.
   void CountActivity(bool count) { count_activity_ = count; }
   /// One entry a layer with neurons or a gate, first to last.
@@ -155,6 +163,8 @@ class Network {
   double sharpness_ = 0.1;
   bool training_ = true;
   bool keep_gradients_ = false;
+  bool keep_firing_rates_ = false;
+  std::vector<at::Tensor> firing_rates_;
   bool count_activity_ = false;
 };
 

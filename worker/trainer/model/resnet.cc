@@ -61,11 +61,12 @@ class Resnet final : public LayeredNetwork {
   }
 
   at::Tensor Forward(const at::Tensor& images) override {
-    CheckImages(images);
+    Begin(images);
     NormCall stem = Call(stem_counter_);
     stem.neuron = spec_.neuron;
     stem.same_input = true;
-    at::Tensor x = NormGateFire(RunConv(images, stem_.weight, stem_stride_), stem_.norm, stem);
+    const at::Tensor drive = RunStem(images, stem_.weight, stem_stride_);
+    at::Tensor x = NoteSpikes(NormGateFire(drive, stem_.norm, stem));
     if (large_) x = at::max_pool2d(x, 3, 2, 1);
     for (const Block& block : blocks_) x = Run(block, x);
     return Classify(fc_, x.mean({2, 3}));
@@ -101,7 +102,8 @@ class Resnet final : public LayeredNetwork {
     NormCall call = Call(layer.counter);
     if (fires) call.neuron = spec_.neuron;
     call.residual = residual;
-    return RunHidden(layer.conv, GateSpikes(layer.conv, x, call), stride, call);
+    const at::Tensor y = RunHidden(layer.conv, GateSpikes(layer.conv, x, call), stride, call);
+    return fires ? NoteSpikes(y) : y;
   }
 
   at::Tensor Run(const Block& block, const at::Tensor& x) {
@@ -110,7 +112,8 @@ class Resnet final : public LayeredNetwork {
     const at::Tensor inner = Drive(block.first, x, block.stride, /*fires=*/true);
     if (adds_spikes_) return Drive(block.second, inner, 1, /*fires=*/true) + shortcut;
     const at::Tensor sum = Drive(block.second, inner, 1, /*fires=*/false, shortcut);
-    return Lif(sum, {spec_.neuron, steps(), false}, Call(block.second.counter).spike_count);
+    const LifOptions neuron{spec_.neuron, steps(), false};
+    return NoteSpikes(Lif(sum, neuron, Call(block.second.counter).spike_count));
   }
 
   const bool adds_spikes_;

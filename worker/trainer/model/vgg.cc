@@ -11,6 +11,7 @@
 #include <ATen/ops/avg_pool2d.h>
 
 #include "worker/trainer/model/layers.h"
+#include "worker/trainer/nn/conv.h"
 
 namespace bsnn::trainer {
 namespace {
@@ -36,20 +37,21 @@ class Vgg final : public LayeredNetwork {
   }
 
   at::Tensor Forward(const at::Tensor& images) override {
-    CheckImages(images);
+    Begin(images);
     NormCall stem = Call(stem_counter_);
     stem.neuron = spec_.neuron;
     stem.same_input = true;
-    at::Tensor spikes = NormGateFire(RunConv(images, stem_.weight, 1), stem_.norm, stem);
+    at::Tensor spikes = NoteSpikes(NormGateFire(RunStem(images, stem_.weight), stem_.norm, stem));
     for (size_t i = 0; i < layers_.size(); ++i) {
       const Layer& layer = layers_[i];
       NormCall call = Call(layer.counter);
       call.neuron = spec_.neuron;
       // Behind the second, fourth, sixth and (vggsnn) eighth convolution.
       const bool pool = i % 2 == 0 && (averages_ || i < 6);
-      call.pool = pool && !averages_;
-      spikes = RunHidden(layer.conv, GateSpikes(layer.conv, spikes, call), 1, call);
+      call.pool = pool && !averages_ && !notes_spikes();
+      spikes = NoteSpikes(RunHidden(layer.conv, GateSpikes(layer.conv, spikes, call), 1, call));
       if (pool && averages_) spikes = at::avg_pool2d(spikes, 2, 2);
+      if (pool && !averages_ && !call.pool) spikes = MaxPool2(spikes);
     }
     return Classify(fc_, averages_ ? spikes.flatten(1) : spikes.mean({2, 3}));
   }

@@ -88,7 +88,18 @@ class BinarizeFunction : public torch::autograd::Function<BinarizeFunction> {
   }
 };
 
+class Int8Function : public torch::autograd::Function<Int8Function> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext*, const at::Tensor& weight) {
+    const at::Tensor scale = weight.abs().max().clamp_min(1e-30).div(127);
+    return weight.div(scale).round().mul(scale);
+  }
+  static TensorList backward(torch::autograd::AutogradContext*, TensorList grads) { return grads; }
+};
+
 }  // namespace
+
+at::Tensor RoundToInt8(const at::Tensor& weight) { return Int8Function::apply(weight); }
 
 at::Tensor Binarize(const at::Tensor& latent, Binarization method, double sharpness) {
   TORCH_CHECK(latent.dim() == 4 && latent.scalar_type() == at::kFloat && latent.is_contiguous(),

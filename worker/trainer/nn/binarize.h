@@ -22,4 +22,11 @@ namespace bsnn::trainer {
 /// Q-SNN (standardized); science.md §1.2. sign(0) = +1 is BSO's, theirs gives 0.
 at::Tensor Binarize(const at::Tensor& latent, spec::Binarization method, double sharpness);
 
+/// The weight rounded to 8 bits: scale round(w / scale), scale = max|w| / 127 of the whole tensor.
+///
+/// weight  float32 of any shape, any device. Returns the same shape. Gradient: straight through.
+/// Source: Q-SNN's ends (science.md §1.4), which take max(w) for max|w|, so that very negative
+/// weights need more than 8 bits; ours fit.
+at::Tensor RoundToInt8(const at::Tensor& weight);
+
 }  // namespace bsnn::trainer

@@ -3,6 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/nll_loss.h>
+#include <ATen/ops/zeros.h>
 
 namespace bsnn::trainer {
 namespace {
@@ -16,27 +17,46 @@ void Check(const at::Tensor& logits, const at::Tensor& labels) {
       "; allowed: [N] int64, N = ", logits.size(1));
 }
 
-}  // namespace
-
-at::Tensor CrossEntropyOfMean(const at::Tensor& logits, const at::Tensor& labels) {
-  Check(logits, labels);
-  return at::nll_loss(at::log_softmax(logits.mean(0), 1), labels);
+/// Of logits [N, K].
+at::Tensor Entropy(const at::Tensor& logits, const at::Tensor& labels, double smoothing) {
+  const at::Tensor log_probability = at::log_softmax(logits, 1);
+  const at::Tensor entropy = at::nll_loss(log_probability, labels);
+  if (smoothing == 0) return entropy;
+  return entropy * (1 - smoothing) - log_probability.mean() * smoothing;
 }
 
-at::Tensor TetLoss(const at::Tensor& logits, const at::Tensor& labels, double lambda, double phi) {
+}  // namespace
+
+at::Tensor CrossEntropyOfMean(const at::Tensor& logits, const at::Tensor& labels,
+                              double smoothing) {
   Check(logits, labels);
-  const at::Tensor flat = logits.flatten(0, 1);
+  return Entropy(logits.mean(0), labels, smoothing);
+}
+
+at::Tensor TetLoss(const at::Tensor& logits, const at::Tensor& labels, double lambda, double phi,
+                   double smoothing) {
+  Check(logits, labels);
   const at::Tensor entropy =
-      at::nll_loss(at::log_softmax(flat, 1), labels.repeat({logits.size(0)}));
+      Entropy(logits.flatten(0, 1), labels.repeat({logits.size(0)}), smoothing);
   if (lambda == 0) return entropy;
   return entropy * (1 - lambda) + (logits - phi).square().mean() * lambda;
 }
 
 at::Tensor Loss(const spec::LossSpec& spec, const at::Tensor& logits, const at::Tensor& labels) {
   if (spec.name == spec::LossName::kTet) {
-    return TetLoss(logits, labels, spec.tet_lambda, spec.tet_phi);
+    return TetLoss(logits, labels, spec.tet_lambda, spec.tet_phi, spec.label_smoothing);
   }
-  return CrossEntropyOfMean(logits, labels);
+  return CrossEntropyOfMean(logits, labels, spec.label_smoothing);
+}
+
+at::Tensor FiringRateTerm(const std::vector<at::Tensor>& rates, double target) {
+  if (rates.size() < 3) return at::zeros({}, at::kFloat);
+  at::Tensor sum;
+  for (size_t i = 1; i + 1 < rates.size(); ++i) {
+    const at::Tensor square = (rates[i] - target).square();
+    sum = sum.defined() ? sum + square : square;
+  }
+  return sum / static_cast<double>(rates.size() - 2);
 }
 
 at::Tensor CountCorrect(const at::Tensor& logits, const at::Tensor& labels) {

@@ -26,7 +26,18 @@ BSNN_CLONES void AdamUpdate(const AdamRates& rates, float* __restrict weight,
     const float v = rates.beta2 * square[i] + (1.0f - rates.beta2) * g * g;
     mean[i] = m;
     square[i] = v;
-    weight[i] -= rates.step_size * m / (rates.square_correction * std::sqrt(v) + rates.epsilon);
+    weight[i] = rates.shrink * weight[i] -
+                rates.step_size * m / (rates.square_correction * std::sqrt(v) + rates.epsilon);
+  }
+}
+
+BSNN_CLONES void FlipUpdate(const FlipRates& rates, float* __restrict weight,
+                            const float* __restrict grad, float* __restrict mean, int64_t first,
+                            int64_t last) {
+  for (int64_t i = first; i < last; ++i) {
+    const float m = mean[i] + rates.rate * (grad[i] - mean[i]);
+    mean[i] = m;
+    weight[i] = weight[i] * m > rates.threshold ? -weight[i] : weight[i];
   }
 }
 

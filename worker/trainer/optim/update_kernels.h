@@ -22,11 +22,21 @@ struct AdamRates {
   float square_correction;  ///< 1 / sqrt(1 - beta2^n)
   float epsilon;
   float weight_decay;
+  float shrink;  ///< 1, or AdamW's 1 - learning rate * weight decay
 };
 
 /// g = grad + weight_decay w;  m += (1 - beta1)(g - m);  v = beta2 v + (1 - beta2) g^2;
-/// w -= step_size m / (square_correction sqrt(v) + epsilon). On [first, last).
+/// w = shrink w - step_size m / (square_correction sqrt(v) + epsilon). On [first, last).
 void AdamUpdate(const AdamRates& rates, float* weight, const float* grad, float* mean,
                 float* square, int64_t first, int64_t last);
+
+struct FlipRates {
+  float rate;
+  float threshold;
+};
+
+/// m += rate (grad - m);  w = -w where w m > threshold (strictly). w is -1 or +1. On [first, last).
+void FlipUpdate(const FlipRates& rates, float* weight, const float* grad, float* mean,
+                int64_t first, int64_t last);
 
 }  // namespace bsnn::trainer::kernels

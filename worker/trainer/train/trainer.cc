@@ -56,6 +56,7 @@ Trainer::Trainer(const RunOptions& options, Dataset train, Dataset test,
       accuracy_ratio_(kNan) {
   network_->KeepGradients(true);
   network_->CountActivity(true);
+  network_->KeepFiringRates(options_.spec.loss.firing_rate_lambda > 0);
 }
 
 TrainingState Trainer::State() const {
@@ -140,30 +141,52 @@ void Trainer::Step() {
   const int64_t batch_size = options_.spec.training.batch_size;
   const int64_t first = step() % run_.steps_per_epoch * batch_size;
   const int64_t last = std::min(first + batch_size, train_.size());
-  const absl::Duration before = clock_.Steady();
-  const Batch batch = MakeBatch(train_, order_, first, last, AugmentationOf(epoch_index));
-  data_wait_ += clock_.Steady() - before;
-
   network_->SetTrainingProgress(step(), steps_total());
-  const at::Tensor labels = batch.labels.to(options_.device);
-  const at::Tensor logits = network_->Forward(batch.images.to(options_.device));
-  const at::Tensor loss = Loss(options_.spec.loss, logits, labels);
-  loss.backward();
-  gradients_.Observe(network_->Gradients());
+  const int64_t parts = std::min<int64_t>(options_.spec.training.batch_parts, last - first);
+  const double pictures = static_cast<double>(last - first);
+  step_gradients_.clear();
+  double* sums = sums_.data_ptr<double>();
+  const double epoch_loss = sums[kLoss];
+  for (int64_t part = 0; part < parts; ++part) {
+    const int64_t from = first + (last - first) * part / parts;
+    const int64_t to = first + (last - first) * (part + 1) / parts;
+    const absl::Duration before = clock_.Steady();
+    const Batch batch = MakeBatch(train_, order_, from, to, AugmentationOf(epoch_index));
+    data_wait_ += clock_.Steady() - before;
+    RunPart(batch, static_cast<double>(to - from) / pictures);
+  }
+  gradients_.Observe(step_gradients_);
   optimizer_->Step(LearningRate(options_.spec, run_, step()));
   flips_.ObserveStep();
 
-  double* sums = sums_.data_ptr<double>();
-  const double loss_now = loss.item<double>();
-  sums[kLoss] += loss_now * static_cast<double>(last - first);
-  sums[kCorrect] += static_cast<double>(CountCorrect(logits.detach(), labels).item<int64_t>());
-  sums[kPictures] += static_cast<double>(last - first);
-  sums[kReportLoss] += loss_now;
+  sums[kPictures] += pictures;
+  sums[kReportLoss] += (sums[kLoss] - epoch_loss) / pictures;
   sums[kReportSteps] += 1;
   int64_t* cursor = cursor_.data_ptr<int64_t>();
   ++cursor[0];
   cursor[1] = cursor[0] % run_.steps_per_epoch == 0;
   if (step() % options_.spec.training.report_every_steps == 0 || epoch_is_over()) ReportProgress();
+}
+
+void Trainer::RunPart(const Batch& batch, double share) {
+  const spec::LossSpec& spec = options_.spec.loss;
+  const at::Tensor labels = batch.labels.to(options_.device);
+  const at::Tensor logits = network_->Forward(batch.images.to(options_.device));
+  at::Tensor loss = Loss(spec, logits, labels);
+  if (spec.firing_rate_lambda > 0) {
+    loss = loss.add(FiringRateTerm(network_->TakeFiringRates(), spec.firing_rate_target),
+                    spec.firing_rate_lambda);
+  }
+  (share == 1 ? loss : loss.mul(share)).backward();
+  std::vector<LayerGradient> gradients = network_->Gradients();
+  for (size_t i = 0; i < step_gradients_.size(); ++i) {
+    gradients[i].effective = gradients[i].effective.add(step_gradients_[i].effective);
+  }
+  step_gradients_ = std::move(gradients);  // latent gradients add up by themselves
+
+  double* sums = sums_.data_ptr<double>();
+  sums[kLoss] += loss.item<double>() * static_cast<double>(labels.size(0));
+  sums[kCorrect] += static_cast<double>(CountCorrect(logits.detach(), labels).item<int64_t>());
 }
 
 void Trainer::Metric(const char* name, double value, std::string layer, const char* split,

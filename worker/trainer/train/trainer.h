@@ -54,6 +54,8 @@ class Trainer {
   TrainingState State() const;
   void ReportStart();
   void Step();
+  /// Forward and backward of `batch`, which is `share` of the step's pictures; gradients add up.
+  void RunPart(const Batch& batch, double share);
   std::optional<EpochAugmentation> AugmentationOf(int64_t epoch_index) const;
   void ReportProgress();
   /// False where a stop was asked for before it was done.
@@ -83,7 +85,8 @@ class Trainer {
   GradientMeter gradients_;
   at::Tensor cursor_;  ///< int64 [2]: steps done; whether an epoch's end is due
   at::Tensor sums_;    ///< float64 [4]: epoch's loss and correct, pictures; loss since the report
-  std::vector<int64_t> order_;  ///< of the epoch order_epoch_
+  std::vector<LayerGradient> step_gradients_;  ///< of the parts so far
+  std::vector<int64_t> order_;                 ///< of the epoch order_epoch_
   int64_t order_epoch_ = -1;
   // For people: rates and the end so far.
   absl::Duration report_time_;

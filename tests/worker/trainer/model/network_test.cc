@@ -239,6 +239,25 @@ TEST(Network, CountsActivityWhenAsked) {
   EXPECT_TRUE(network->Activity()[1].firing_rate.empty());
 }
 
+TEST(Network, KeepsFiringRatesOfEveryNeuronLayerAndComputesTheSame) {
+  const at::Tensor images = Normal({2, 3, 32, 32}, 1);
+  const auto rates_of = [&](spec::NetworkName name) {
+    const auto network = MakeNetwork(Spec(name), {3, 32, 32, 10});
+    const at::Tensor plain = network->Forward(images);
+    EXPECT_TRUE(network->TakeFiringRates().empty());
+    network->KeepFiringRates(true);
+    EXPECT_TRUE(network->Forward(images).equal(plain));
+    const std::vector<at::Tensor> rates = network->TakeFiringRates();
+    FiringRateTerm(rates, 0.5).backward();
+    EXPECT_TRUE(network->weight_layers()[0].latent.grad().defined());
+    return rates.size();
+  };
+  EXPECT_EQ(rates_of(spec::NetworkName::kConvnet), 3u);
+  EXPECT_EQ(rates_of(spec::NetworkName::kBirealResnet8), 6u);
+  EXPECT_EQ(rates_of(spec::NetworkName::kVgg11), 8u);
+  EXPECT_EQ(rates_of(spec::NetworkName::kResnet18), 17u);
+}
+
 TEST(Network, NamesWhatIsWrongWithItsInput) {
   const auto network = Network::Make({}, {.channels = 0, .height = 3, .width = 28, .classes = 1});
   ASSERT_EQ(network.status().code(), absl::StatusCode::kInvalidArgument);

@@ -73,6 +73,19 @@ TEST(PackSigns, HoldsTheDeployedSignOfEachWeight) {
   }
 }
 
+TEST(RoundToInt8, HasAtMost255EvenlySpacedValuesAndPassesTheGradient) {
+  const at::Tensor weight = Leaf(Normal({20, 30}, 1));
+  const at::Tensor rounded = RoundToInt8(weight);
+  const double scale = weight.detach().abs().max().item<double>() / 127;
+  const at::Tensor levels = rounded.detach().div(scale);
+  EXPECT_LE(Difference(levels, levels.round()), 1e-4);
+  EXPECT_LE(levels.abs().max().item<double>(), 127.001);
+  EXPECT_LE(rounded.detach().sub(weight.detach()).abs().max().item<double>(), scale * 0.501);
+  rounded.sum().backward();
+  EXPECT_TRUE(weight.grad().equal(at::ones({20, 30})));
+  EXPECT_TRUE(RoundToInt8(at::zeros({3})).equal(at::zeros({3})));
+}
+
 TEST(Binarize, RefusesWhatItCannotTake) {
   EXPECT_THROW(Binarize(Normal({2, 2}, 1), Binarization::kSign, 1), c10::Error);
   EXPECT_THROW(Binarize(Normal({2, 1, 1, 1}, 1), Binarization::kStandardized, 1), c10::Error);

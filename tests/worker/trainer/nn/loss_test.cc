@@ -1,5 +1,7 @@
 #include "worker/trainer/nn/loss.h"
 
+#include <ATen/ops/full.h>
+#include <ATen/ops/log_softmax.h>
 #include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
@@ -26,6 +28,22 @@ TEST(Loss, TetWithoutRegulariserIsTheMeanOfStepLosses) {
     sum += CrossEntropyOfMean(logits.slice(0, t, t + 1), labels).item<double>();
   }
   EXPECT_NEAR(TetLoss(logits, labels, 0, 1).item<double>(), sum / 3, 1e-6);
+}
+
+TEST(Loss, SmoothingSpreadsTheTargetOverTheClasses) {
+  const at::Tensor logits = Normal({2, 3, 4}, 1), labels = at::tensor({0, 3, 1}, at::kLong);
+  const at::Tensor log_p = at::log_softmax(logits.mean(0), 1);
+  at::Tensor target = at::full({3, 4}, 0.2 / 4);
+  for (int64_t i = 0; i < 3; ++i) target[i][labels[i].item<int64_t>()] += 0.8;
+  EXPECT_NEAR(CrossEntropyOfMean(logits, labels, 0.2).item<double>(),
+              -log_p.mul(target).sum(1).mean().item<double>(), 1e-6);
+}
+
+TEST(Loss, TheFiringRateTermLeavesTheEndsOut) {
+  const auto rate = [](float value) { return at::full({}, value); };
+  const at::Tensor term = FiringRateTerm({rate(0.9F), rate(0.1F), rate(0.3F), rate(0.9F)}, 0.5);
+  EXPECT_NEAR(term.item<double>(), (0.16 + 0.04) / 2, 1e-6);
+  EXPECT_EQ(FiringRateTerm({rate(0.9F), rate(0.1F)}, 0.5).item<double>(), 0);
 }
 
 TEST(Loss, RefusesWrongShapesAndLabels) {

@@ -68,11 +68,92 @@ TEST(Adam, FollowsItsFormula) {
   }
 }
 
+TEST(Adamw, ShrinksTheWeightBesideTheGradient) {
+  spec::OptimizerSpec spec;
+  spec.name = spec::OptimizerName::kAdamw;
+  spec.weight_decay = 0.5;
+  const std::vector<Parameter> parameters = TwoParameters(), plain = TwoParameters();
+  const at::Tensor before = plain[0].tensor.detach().clone();
+  const auto one = Optimizer::Make(spec, parameters);
+  spec.weight_decay = 0;
+  const auto two = Optimizer::Make(spec, plain);
+  Update(*one, parameters, 0);
+  Update(*two, plain, 0);
+  EXPECT_LE(Difference(parameters[0].tensor, plain[0].tensor.detach().sub(before, 0.1 * 0.5)),
+            1e-6);
+  EXPECT_TRUE(parameters[1].tensor.equal(plain[1].tensor));  // a bias does not decay
+}
+
+/// Weights that follow the rule in doubles, one by one.
+void ExpectFlips(spec::OptimizerName name, double threshold) {
+  spec::OptimizerSpec spec;
+  spec.name = name;
+  spec.flip_threshold = threshold;
+  spec.flip_rate = 0.25;
+  spec.flip_square_rate = 0.5;
+  spec.epsilon = 1e-8;
+  std::vector<Parameter> parameters = TwoParameters();
+  parameters[0].binary = true;
+  const at::Tensor first = parameters[0].tensor.detach().clone();
+  const at::Tensor bias = parameters[1].tensor.detach().clone();
+  const auto optimizer = Optimizer::Make(spec, parameters);
+  std::vector<double> w, m(15, 0.0);
+  for (int64_t i = 0; i < 15; ++i) w.push_back(first.flatten()[i].item<double>() < 0 ? -1 : 1);
+  double v = 0;
+  int flips = 0;
+  for (uint64_t step = 0; step < 4; ++step) {
+    const at::Tensor g = Normal({3, 5}, 10 + step).flatten();
+    Update(*optimizer, parameters, step);
+    v += 0.5 * (g.square().mean().item<double>() - v);
+    const double unit = name == spec::OptimizerName::kTbso ? std::sqrt(v + 1e-8) : 1.0;
+    for (int64_t i = 0; i < 15; ++i) {
+      const auto k = static_cast<size_t>(i);
+      m[k] += 0.25 * (g[i].item<double>() - m[k]);
+      const bool flip = w[k] * m[k] > threshold * unit;
+      flips += flip;
+      if (flip) w[k] = -w[k];
+      EXPECT_EQ(parameters[0].tensor.detach().flatten()[i].item<double>(), w[k]);
+    }
+  }
+  EXPECT_GT(flips, 3);
+  EXPECT_LT(flips, 57);
+  EXPECT_FALSE(parameters[1].tensor.equal(bias));  // SGD has it
+}
+
+TEST(Bop, FlipsWhereTheMeanGradientIsAboveTheThreshold) {
+  ExpectFlips(spec::OptimizerName::kBop, 0.1);
+}
+TEST(Tbso, CountsTheThresholdInTheGradientsRootMeanSquare) {
+  ExpectFlips(spec::OptimizerName::kTbso, 0.15);
+}
+
+TEST(Optimizer, ScalesAllGradientsTogetherDownToTheLimit) {
+  spec::OptimizerSpec spec;
+  spec.momentum = spec.weight_decay = 0;
+  const std::vector<Parameter> parameters = TwoParameters();
+  std::vector<at::Tensor> before;
+  for (const Parameter& p : parameters) before.push_back(p.tensor.detach().clone());
+  const double norm = std::sqrt(Normal({3, 5}, 10).square().sum().item<double>() +
+                                Normal({7}, 10).square().sum().item<double>());
+  for (const double limit : {norm / 4, norm * 4}) {
+    for (size_t i = 0; i < 2; ++i) parameters[i].tensor.detach().copy_(before[i]);
+    spec.gradient_clip = limit;
+    Update(*Optimizer::Make(spec, parameters), parameters, 0);
+    for (size_t i = 0; i < 2; ++i) {
+      const at::Tensor g = Normal(before[i].sizes(), 10);
+      const double scale = limit < norm ? 0.25 : 1.0;
+      EXPECT_LE(Difference(parameters[i].tensor, before[i].sub(g, 0.1 * scale)), 1e-6);
+    }
+  }
+}
+
 TEST(Optimizer, GoesOnWithTheSameBitsAfterItsStateIsRestored) {
-  for (const auto name : {spec::OptimizerName::kSgd, spec::OptimizerName::kAdam}) {
+  using enum spec::OptimizerName;
+  for (const auto name : {kSgd, kAdam, kAdamw, kBop, kTbso}) {
     spec::OptimizerSpec spec;
     spec.name = name;
-    const std::vector<Parameter> straight = TwoParameters(), resumed = TwoParameters();
+    std::vector<Parameter> straight = TwoParameters(), resumed = TwoParameters();
+    straight[0].binary = resumed[0].binary = true;
     const auto one = Optimizer::Make(spec, straight);
     Update(*one, straight, 0);
     const auto two = Optimizer::Make(spec, resumed);
@@ -107,6 +188,12 @@ TEST(LearningRate, WarmsUpAndThenFallsAsACosine) {
   EXPECT_NEAR(LearningRate(spec, run, 30), 0, 1e-12);
   spec.schedule.name = spec::ScheduleName::kConstant;
   EXPECT_DOUBLE_EQ(LearningRate(spec, run, 29), 1);
+  spec.schedule.name = spec::ScheduleName::kStep;
+  spec.schedule.step_epochs = 1;
+  spec.schedule.step_factor = 0.5;
+  EXPECT_DOUBLE_EQ(LearningRate(spec, run, 19), 1);
+  EXPECT_DOUBLE_EQ(LearningRate(spec, run, 20), 0.5);
+  EXPECT_DOUBLE_EQ(LearningRate(spec, run, 30), 0.25);
 }
 
 }  // namespace
