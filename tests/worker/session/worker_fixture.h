@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "tests/worker/session/fake_coordinator.h"
+#include "tests/support/keep_grpc.h"
 #include "tests/worker/support/temp_folder.h"
 #include "worker/worker.h"
 
