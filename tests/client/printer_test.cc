@@ -83,6 +83,7 @@ TEST(PrintCurve, GoesFromTheLowestToTheHighest) {
 TEST(PrintCurve, ALongOneIsAveragedIntoItsWidth) {
   EXPECT_EQ(PrintCurve({0, 2, 6, 8}, 2), "▁█");
   EXPECT_EQ(PrintCurve({0, 0, 7, 7, 3, 4}, 3), "▁█▅");
+  EXPECT_EQ(PrintCurve({4, 4, 4, 4, 4}, 2), "▅▅");  // 2 points and 3
   std::vector<double> many(1001, 1.0);
   many.back() = 1e6;
   EXPECT_EQ(PrintCurve(many, 10).size(), 10 * std::string("▁").size());

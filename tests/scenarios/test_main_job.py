@@ -9,6 +9,7 @@ import socket
 import subprocess
 import urllib.parse
 import urllib.request
+import warnings
 
 import pytest
 from bsnn.v1 import job_pb2
@@ -53,7 +54,7 @@ def job_spec():
         spec = small_job(epochs=2)
         spec["data"] = {"name": "mnist", "train_limit": 6400, "test_limit": 1000}
         return spec, SHARED / "datasets" / "mnist"
-    print("BSNN_SHARED has no MNIST here: the generated set is used")
+    warnings.warn("BSNN_SHARED has no MNIST here: the generated set is used", stacklevel=2)
     return small_job(epochs=3), None
 
 
