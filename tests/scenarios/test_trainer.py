@@ -18,11 +18,11 @@ SPEC = {"data": {"name": "generated", "train_limit": 1280, "test_limit": 256},
         "training": {"epochs": 5, "report_every_steps": 5}, "checkpoint": {"every_steps": 15, "keep_latest": 3}}
 
 
-def start(folder, *extra, spec=SPEC, data=None):
+def start(folder, *extra, spec=SPEC, data=None, threads=1):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "spec.json").write_text(spec if isinstance(spec, str) else json.dumps(spec))
     return subprocess.Popen([f"{BIN}/bsnn-train", "--spec", folder / "spec.json", "--data", data or folder, "--out",
-                             folder / "out", "--device", "cpu", "--threads", "1", *extra],
+                             folder / "out", "--device", "cpu", "--threads", str(threads), *extra],
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -57,27 +57,41 @@ def wait_for_step(folder, step, process):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole")
-    assert run(folder)[0] == 0
-    last = events(folder)[-1]
-    assert last["type"] == "finished" and last["outcome"] == "succeeded"
-    return history(folder), last["checkpoint_digest"], last["accuracy_ratio"], folder
+def whole_with(tmp_path_factory):
+    """The end of a run that nothing cut, by number of threads: history, digest, accuracy, folder."""
+    ends = {}
+
+    def whole_run(threads):
+        if threads not in ends:
+            folder = tmp_path_factory.mktemp("whole")
+            assert run(folder, threads=threads)[0] == 0
+            last = events(folder)[-1]
+            assert last["type"] == "finished" and last["outcome"] == "succeeded"
+            ends[threads] = history(folder), last["checkpoint_digest"], last["accuracy_ratio"], folder
+        return ends[threads]
+
+    return whole_run
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_a_run_that_was_cut_ends_with_the_same_bytes(whole, tmp_path, seed):
-    """Killed or stopped at random moments, twice, and resumed each time."""
-    dice = random.Random(seed)
+@pytest.fixture(scope="module")
+def whole(whole_with):
+    return whole_with(1)
+
+
+@pytest.mark.parametrize("threads", (1, 2))
+@pytest.mark.parametrize("seed", range(13))
+def test_a_run_that_was_cut_ends_with_the_same_bytes(whole_with, tmp_path, threads, seed):
+    """Killed or stopped at random moments, twice, and resumed each time: 52 cut points in all."""
+    dice = random.Random(2 * seed + threads)
     for cut, extra in enumerate(([], ["--resume"])):
-        process = start(tmp_path, *extra)
-        wait_for_step(tmp_path, dice.choice([5, 10, 20, 25, 40]) + 40 * cut, process)
+        process = start(tmp_path, *extra, threads=threads)
+        wait_for_step(tmp_path, dice.randrange(1, 45) + 45 * cut, process)
         process.send_signal(dice.choice([signal.SIGKILL, signal.SIGTERM]))
         process.communicate(timeout=60)
         assert process.returncode in (-signal.SIGKILL, 3, 0)
-    assert run(tmp_path, "--resume")[0] == 0
-    assert events(tmp_path)[-1]["checkpoint_digest"] == whole[1]
-    assert history(tmp_path) == whole[0]
+    assert run(tmp_path, "--resume", threads=threads)[0] == 0
+    assert events(tmp_path)[-1]["checkpoint_digest"] == whole_with(threads)[1]
+    assert history(tmp_path) == whole_with(threads)[0]
 
 
 def test_a_signal_stops_it_with_a_checkpoint(tmp_path):
