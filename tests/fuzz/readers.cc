@@ -8,6 +8,9 @@
 #include "spec/event.h"
 #include "spec/job_spec.h"
 #include "worker/trainer/data/cifar.h"
+#include "worker/trainer/data/events/frames.h"
+#include "worker/trainer/data/events/gesture_labels.h"
+#include "worker/trainer/data/events/recording.h"
 #include "worker/trainer/data/idx.h"
 
 namespace bsnn::fuzz {
@@ -65,6 +68,33 @@ bool ReadCifarPictures(std::string_view content) {
   return true;
 }
 
+/// Reads, and cuts what was read in each way: frames hold every event, whatever times it has.
+template <absl::Status (*Parse)(std::string_view, trainer::EventVisitor), int32_t side>
+bool ReadRecording(std::string_view content) {
+  trainer::EventSurvey survey;
+  if (!Parse(content, [&](const trainer::SensorEvent& event) { survey.Add(event); }).ok())
+    return false;
+  BSNN_CHECK(survey.events > 0 && survey.first >= 0);
+  for (const trainer::CutBy by :
+       {trainer::CutBy::kNumber, trainer::CutBy::kTime, trainer::CutBy::kDuration}) {
+    trainer::FrameBuilder frames({by, 3, int64_t{1} << 62}, survey, side);
+    BSNN_CHECK(Parse(content, [&](const trainer::SensorEvent& event) { frames.Add(event); }).ok());
+    int64_t sum = 0;
+    for (const uint32_t count : frames.counts()) sum += count;
+    BSNN_CHECK(sum == survey.events);
+  }
+  return true;
+}
+
+bool ReadGestureLabels(std::string_view content) {
+  const auto pieces = trainer::ParseGestureLabels(content);
+  if (!pieces.ok()) return false;
+  for (const trainer::GesturePiece& piece : *pieces) {
+    BSNN_CHECK(piece.label < trainer::kGestureClasses && piece.start < piece.end);
+  }
+  return true;
+}
+
 std::string SomeManifest() {
   artifact::Manifest manifest;
   manifest.step = 938;
@@ -93,20 +123,36 @@ std::vector<std::string> SomeEvents() {
 }  // namespace
 
 std::vector<Reader> Readers() {
-  return {{"safetensors",
-           ReadSafetensorsHeader,
-           {R"({"a":{"dtype":"F32","shape":[2,4],"data_offsets":[0,32]},)"
-            R"("b":{"dtype":"I64","shape":[4],"data_offsets":[32,64]},"__metadata__":{"k":"v"}})"}},
-          {"manifest", ReadManifest, {SomeManifest()}},
-          {"event_line", ReadEvent, SomeEvents()},
-          {"job_spec",
-           ReadSpec,
-           {"{}", spec::CanonicalText(spec::JobSpec()),
-            R"({"network":{"time_steps":4},"training":{"epochs":3}})"}},
-          {"idx",
-           ReadIdxPictures,
-           {std::string("\0\0\x08\x03\0\0\0\x02\0\0\0\x01\0\0\0\x03", 16) + "abcdef"}},
-          {"cifar", ReadCifarPictures, {std::string(2 * 3074, '\x05')}}};
+  return {
+      {"safetensors",
+       ReadSafetensorsHeader,
+       {R"({"a":{"dtype":"F32","shape":[2,4],"data_offsets":[0,32]},)"
+        R"("b":{"dtype":"I64","shape":[4],"data_offsets":[32,64]},"__metadata__":{"k":"v"}})"}},
+      {"manifest", ReadManifest, {SomeManifest()}},
+      {"event_line", ReadEvent, SomeEvents()},
+      {"job_spec",
+       ReadSpec,
+       {"{}", spec::CanonicalText(spec::JobSpec()),
+        R"({"network":{"time_steps":4},"training":{"epochs":3}})"}},
+      {"idx",
+       ReadIdxPictures,
+       {std::string("\0\0\x08\x03\0\0\0\x02\0\0\0\x01\0\0\0\x03", 16) + "abcdef"}},
+      {"cifar", ReadCifarPictures, {std::string(2 * 3074, '\x05')}},
+      {"atis",
+       ReadRecording<trainer::ParseAtis, trainer::kAtisSide>,
+       {std::string("\x01\x02\x80\x00\x07\x00\xf0\x00\x00\x00\x20\x01\x7f\xff\xff", 15)}},
+      {"aedat2",
+       ReadRecording<trainer::ParseAedat2, trainer::kDvs128Side>,
+       {"#!AER-DAT2.0\r\n# text\r\n" + std::string("\0\0;=\0\0\x04\x9a\0\0-h\0\0\x04\xad", 16)}},
+      {"aedat3",
+       ReadRecording<trainer::ParseAedat3, trainer::kDvs128Side>,
+       {"#!AER-DAT3.1\r\n#!END-HEADER\r\n" +
+        std::string("\1\0\1\0\x08\0\0\0\4\0\0\0\0\0\0\0\2\0\0\0\2\0\0\0\2\0\0\0"
+                    "=\1\xb0\0\x35\4\0\0g\0\xb4\0`\6\0\0",
+                    44)}},
+      {"gesture_labels",
+       ReadGestureLabels,
+       {"class,startTime_usec,endTime_usec\n2,85212124,91112128\n11,104,209\n"}}};
 }
 
 }  // namespace bsnn::fuzz
