@@ -257,6 +257,6 @@ int Main(int argc, char** argv) {
 }  // namespace bsnn::trainer
 
 int main(int argc, char** argv) {
-  bsnn::trainer::RestartWithYieldingThreads(argv);
+  bsnn::trainer::RestartWithTunedRuntime(argv);
   return bsnn::trainer::Main(argc, argv);
 }

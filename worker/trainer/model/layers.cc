@@ -87,6 +87,7 @@ HiddenConv LayeredNetwork::MakeHiddenConv(const std::string& name, const ConvSiz
   HiddenConv layer{weight_layers_.size() - 1, MakeNorm(name, size.out), std::nullopt};
   const bool on_spikes = spec_.agmm.place == spec::GatePlace::kOnSpikes;
   layer.gate = MakeGate(name, on_spikes ? spike_channels : size.out);
+  layer.sees_spikes = !(on_spikes && layer.gate);
   return layer;
 }
 
@@ -150,7 +151,9 @@ at::Tensor LayeredNetwork::RunConv(const at::Tensor& x, const at::Tensor& weight
 at::Tensor LayeredNetwork::RunHidden(const HiddenConv& layer, const at::Tensor& spikes,
                                      int64_t stride, NormCall call) {
   const at::Tensor weight = EffectiveWeight(layer.index);
-  at::Tensor x = Conv2d(spikes, weight, {.stride = stride, .padding = weight.size(2) / 2});
+  const ConvOptions options{.stride = stride, .padding = weight.size(2) / 2};
+  const bool binary = weight_layers_[layer.index].binarization && layer.sees_spikes;
+  at::Tensor x = binary ? SpikeConv2d(spikes, weight, options) : Conv2d(spikes, weight, options);
   Trace(weight_layers_[layer.index].latent, x);
   if (layer.gate && layer.gate->spec.place == spec::GatePlace::kBeforeBn) {
     x = Agmm(x, *layer.gate, {call.steps, call.training, call.gate_sum});

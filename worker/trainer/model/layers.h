@@ -29,6 +29,7 @@ struct HiddenConv {
   size_t index = 0;  ///< in weight_layers()
   BatchNorm norm;
   std::optional<Gate> gate;
+  bool sees_spikes = true;  ///< its input is 0 or 1; false behind a gate on spikes, for one
 };
 
 /// Hidden convolutions, or blocks of them, of one width.

@@ -93,6 +93,10 @@ class Resnet final : public LayeredNetwork {
     Block block{MakeHidden(name + ".conv1", {in, out, 3}),
                 MakeHidden(name + ".conv2", {out, out, 3}), std::nullopt, stride};
     if (stride != 1 || in != out) block.shortcut = MakeHidden(name + ".shortcut", {in, out, 1});
+    if (adds_spikes_) {
+      block.first.conv.sees_spikes = false;
+      if (block.shortcut) block.shortcut->conv.sees_spikes = false;
+    }
     return block;
   }
 

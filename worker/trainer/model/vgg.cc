@@ -29,6 +29,7 @@ class Vgg final : public LayeredNetwork {
     for (size_t i = 1; i < std::size(kWidths); ++i) {
       const std::string name = "conv" + std::to_string(i + 1);
       HiddenConv conv = MakeHiddenConv(name, {kWidths[i - 1], kWidths[i], 3}, kWidths[i - 1]);
+      if (averages_ && i % 2 == 0) conv.sees_spikes = false;  // it stands behind average pooling
       const size_t counter = MakeCounter(name, conv.gate);
       layers_.push_back({std::move(conv), counter});
     }

@@ -153,9 +153,8 @@ at::Tensor Map(const at::Tensor& x, const Saved& saved, const Coefficients& map,
 }
 
 /// The gradient at the normalisation's output, and its sums per picture and channel.
-at::Tensor Delta(const at::Tensor& grad_output, const at::Tensor& x, const at::Tensor& potential,
+at::Tensor Delta(const at::Tensor& grad, const at::Tensor& x, const at::Tensor& potential,
                  const Saved& saved, const std::vector<float>& center, double* sum, double* sum_x) {
-  const at::Tensor grad = ChannelsLast(grad_output);
   const kernels::NormGateShape& shape = saved.norm.shape;
   if (!saved.fires) {
     const kernels::DeltaSums args{{shape.pixels, shape.channels},
@@ -205,8 +204,9 @@ class NormGateFireFunction : public torch::autograd::Function<NormGateFireFuncti
     const kernels::NormGateShape& shape = saved.norm.shape;
     const std::vector<float> center = ToFloats(saved.norm.mean);
     std::vector<double> sum(shape.pictures() * shape.channels), sum_x(sum.size());
-    const at::Tensor delta =
-        Delta(grads[0], x, tensors[4], saved, center, sum.data(), sum_x.data());
+    // One copy at most: the residual's gradient goes on in the same memory format.
+    const at::Tensor grad = ChannelsLast(grads[0]);
+    const at::Tensor delta = Delta(grad, x, tensors[4], saved, center, sum.data(), sum_x.data());
     const kernels::NormGateGradients g =
         kernels::NormGateBackward(saved.norm, saved.energy_is_fixed, sum.data(), sum_x.data());
     at::Tensor grad_x = saved.fires ? delta : EmptyChannelsLast(x.sizes(), x);
@@ -225,7 +225,7 @@ class NormGateFireFunction : public torch::autograd::Function<NormGateFireFuncti
             ToTensor(g.weight, tensors[1]),
             ToTensor(g.bias, tensors[2]),
             saved.norm.form.present ? ToTensor(g.alpha, tensors[3]) : at::Tensor(),
-            saved.has_residual ? grads[0] : at::Tensor(),
+            saved.has_residual ? grad : at::Tensor(),
             at::Tensor(),
             at::Tensor(),
             at::Tensor()};

@@ -1,0 +1,258 @@
+#include <algorithm>
+#include <cstring>
+
+#include "worker/trainer/nn/kernels/binary_conv.h"
+#include "worker/trainer/nn/kernels/bit_words.h"
+#include "worker/trainer/nn/kernels/sum_tables.h"
+
+namespace bsnn::trainer::kernels {
+namespace {
+
+static_assert(kOutputBlock == kReals && kWordBits == kReals);
+
+constexpr int64_t kTileChannels = 64;  // input channels whose sums stay in the second cache
+
+int64_t ChannelTiles(const BinaryConvShape& s) { return DivideUp(s.in, kTileChannels); }
+
+/// Rows of dL/dx under way, [row][column][channel] of 16 pictures, with the padding. A row has left
+/// before the one that takes its place begins.
+struct RowRing {
+  int64_t rows;
+  int64_t columns;
+  int64_t channels;
+  Lanes* data;
+
+  Lanes* At(int64_t row, int64_t column) const {
+    return data + (row % rows * columns + column) * channels;
+  }
+};
+
+/// One unit's part of dL/dx: `pictures` of 16 and ring.channels of the channels.
+struct GradInputUnit {
+  const float* grad_y;  ///< of the first picture
+  float* grad_x;        ///< of the first picture and channel
+  int64_t pictures;
+  int64_t channel;
+  RowRing ring;
+};
+
+/// Writes a row out where it lies inside the picture, and clears it.
+BSNN_INLINE void FlushRow(const BinaryConvShape& s, const GradInputUnit& unit, int64_t row,
+                          float* block) {
+  const RowRing& ring = unit.ring;
+  const int64_t h = row - s.padding;
+  for (int64_t w = 0; w < s.width && h >= 0 && h < s.height; ++w) {
+    const float* const sums = reinterpret_cast<const float*>(ring.At(row, w + s.padding));
+    for (int64_t c = 0; c < ring.channels; c += 4) {
+      for (int64_t n = 0; n < kLanes; n += 4) {
+        Transpose4(sums + c * kLanes + n, kLanes, block + n * kReals + c, kReals);
+      }
+    }
+    for (int64_t n = 0; n < unit.pictures; ++n) {
+      std::copy_n(block + n * kReals, ring.channels,
+                  unit.grad_x + ((n * s.height + h) * s.width + w) * s.in);
+    }
+  }
+  std::fill_n(ring.At(row, 0), ring.columns * ring.channels, Lanes{});
+}
+
+/// reals[o] = scale_o dL/dy of one pixel's outputs o < count, of 16 pictures; 0 up to `padded`.
+BSNN_INLINE void GatherReals(const BinaryConvShape& s, const GradInputUnit& unit, int64_t at,
+                             int64_t count, int64_t padded, const float* scale, float* block,
+                             Lanes* reals) {
+  const int64_t size = s.out_pixels() * s.out;
+  // Whole lines first: pictures lie a power of two apart and would push each other out of cache.
+  for (int64_t n = 0; n < unit.pictures; ++n) {
+    std::copy_n(unit.grad_y + n * size + at, count, block + n * kReals);
+  }
+  float* const to = reinterpret_cast<float*>(reals);
+  for (int64_t o = 0; o < count; o += 4) {
+    for (int64_t n = 0; n < kLanes; n += 4) {
+      Transpose4(block + n * kReals + o, kReals, to + o * kLanes + n, kLanes);
+    }
+  }
+  for (int64_t o = 0; o < count; ++o) reals[o] *= scale[o];
+  std::fill(reals + count, reals + padded, Lanes{});
+}
+
+struct GradInputScratch {
+  Scratch<Lanes> tables{kTables * kPatterns};
+  Scratch<Lanes> reals{kReals};
+  Scratch<float> block{kLanes * kReals};
+};
+
+BSNN_INLINE void GradInput(const BinaryConvShape& s, const BinaryWeights& weights,
+                           const GradInputUnit& unit, GradInputScratch& scratch) {
+  const RowRing& ring = unit.ring;
+  float* const block = scratch.block.get();
+  int64_t flushed = 0;
+  for (int64_t h = 0; h < s.out_height(); ++h) {
+    for (; flushed < h * s.stride; ++flushed) FlushRow(s, unit, flushed, block);
+    for (int64_t w = 0; w < s.out_width(); ++w) {
+      for (int64_t o = 0; o < s.out; o += kReals) {
+        const int64_t count = std::min(kReals, s.out - o), used = TablesFor(count);
+        GatherReals(s, unit, (h * s.out_width() + w) * s.out + o, count, 4 * used,
+                    weights.scale.data() + o, block, scratch.reals.get());
+        BuildTables<true>(scratch.reals.get(), used, scratch.tables.get());
+        const uint64_t* const words = weights.back.data() + o * s.words() + unit.channel;
+        for (int64_t tap = 0; tap < s.taps(); ++tap) {
+          AddSums(scratch.tables.get(), used, words + tap * s.in, ring.channels,
+                  ring.At(h * s.stride + tap / s.kernel, w * s.stride + tap % s.kernel));
+        }
+      }
+    }
+  }
+  for (; flushed < s.height + 2 * s.padding; ++flushed) FlushRow(s, unit, flushed, block);
+}
+
+}  // namespace
+
+int64_t GradInputUnits(const BinaryConvShape& s) {
+  return DivideUp(s.pictures, kLanes) * ChannelTiles(s);
+}
+
+BSNN_CLONES void RunBinaryConvGradInput(const BinaryConvShape& s, const BinaryWeights& weights,
+                                        const float* grad_y, float* grad_x, int64_t first,
+                                        int64_t last) {
+  const int64_t rows = std::max(s.kernel, s.stride), columns = s.width + 2 * s.padding;
+  const int64_t ring_size = rows * columns * std::min(s.in, kTileChannels);
+  Scratch<Lanes> ring(ring_size);
+  GradInputScratch scratch;
+  std::fill_n(ring.get(), ring_size, Lanes{});
+  std::fill_n(scratch.block.get(), kLanes * kReals, 0.0f);
+  for (int64_t i = first; i < last; ++i) {
+    const int64_t n = i / ChannelTiles(s) * kLanes, c = i % ChannelTiles(s) * kTileChannels;
+    GradInput(s, weights,
+              {grad_y + n * s.out_pixels() * s.out,
+               grad_x + n * s.height * s.width * s.in + c,
+               std::min(kLanes, s.pictures - n),
+               c,
+               {rows, columns, std::min(kTileChannels, s.in - c), ring.get()}},
+              scratch);
+  }
+}
+
+namespace {
+
+constexpr int64_t kUnits = 8;              // of dL/dweight: as many threads can share it
+constexpr int64_t kShareFloats = 1 << 18;  // sums up to this size are kept per share
+constexpr int64_t kColumnBytes = 1 << 17;  // of transposed windows at a time: they stay in cache
+constexpr int64_t kTileWords = 8;          // of a window whose sums stay in cache
+
+int64_t OutputGroups(const BinaryConvShape& s) { return DivideUp(s.out, kLanes); }
+
+/// columns[k * 64 + i], a word of 64 output pixels: bit i of word k of their windows.
+BSNN_INLINE void TransposeWindows(const BinaryConvShape& s, const uint8_t* bits, int64_t begin,
+                                  uint64_t* windows, uint64_t* columns) {
+  const int64_t words = s.words(), pixels = s.out_pixels(), total = s.pictures * pixels;
+  for (int64_t j = 0; j < kWordBits; ++j) {
+    const int64_t at = std::min(begin + j, total - 1), p = at % pixels;
+    GatherWindow(s, bits + at / pixels * s.bit_picture(), p / s.out_width(), p % s.out_width(),
+                 windows + j * words);
+  }
+  for (int64_t k = 0; k < words; ++k) {
+    for (int64_t j = 0; j < kWordBits; ++j) columns[k * kWordBits + j] = windows[j * words + k];
+    TransposeBits(columns + k * kWordBits);
+  }
+}
+
+/// reals[j] = dL/dy of 16 outputs at 64 pixels; 0 where there is no pixel or output.
+BSNN_INLINE void LoadReals(const BinaryConvShape& s, const float* grad_y, int64_t begin,
+                           int64_t output, Lanes* reals) {
+  const int64_t have = std::min(kReals, s.pictures * s.out_pixels() - begin);
+  const int64_t lanes = std::min(kLanes, s.out - output);
+  const float* const from = grad_y + begin * s.out + output;
+  if (lanes == kLanes) {
+    for (int64_t j = 0; j < have; ++j) {
+      reals[j] = *reinterpret_cast<const UnalignedLanes*>(from + j * s.out);
+    }
+    std::fill(reals + have, reals + kReals, Lanes{});
+    return;
+  }
+  std::fill(reals, reals + kReals, Lanes{});
+  for (int64_t j = 0; j < have; ++j) {
+    std::memcpy(reals + j, from + j * s.out, static_cast<size_t>(lanes) * sizeof(float));
+  }
+}
+
+struct GradWeightScratch {
+  Scratch<uint64_t> columns;
+  Scratch<uint64_t> windows;
+  Scratch<Lanes> tables{kTables * kPatterns};
+  Scratch<Lanes> reals{kReals};
+};
+
+/// Adds `count` blocks of 64 pixels, whose columns are there, to the sums of the outputs' groups.
+BSNN_INLINE void AddBlocks(const BinaryConvShape& s, const float* grad_y, int64_t block,
+                           int64_t count, int64_t group_first, int64_t group_last, Lanes* sums,
+                           GradWeightScratch& scratch) {
+  const int64_t words = s.words(), group_size = words * kWordBits;
+  for (int64_t group = group_first; group < group_last; ++group) {
+    for (int64_t k = 0; k < words; k += kTileWords) {
+      const int64_t span = std::min(kTileWords, words - k) * kWordBits;
+      for (int64_t b = 0; b < count; ++b) {
+        LoadReals(s, grad_y, (block + b) * kReals, group * kLanes, scratch.reals.get());
+        BuildTables<false>(scratch.reals.get(), kTables, scratch.tables.get());
+        AddSums<kTables>(scratch.tables.get(), scratch.columns.get() + (b * words + k) * kWordBits,
+                         span, sums + group * group_size + k * kWordBits);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+GradWeightPlan PlanGradWeight(const BinaryConvShape& s) {
+  const int64_t size = OutputGroups(s) * s.words() * kWordBits * kLanes;
+  const int64_t shares = size <= kShareFloats ? kUnits : 1;
+  return {shares, std::min(kUnits / shares, OutputGroups(s)), size};
+}
+
+BSNN_CLONES void RunBinaryConvGradWeight(const BinaryConvShape& s, const uint8_t* bits,
+                                         const float* grad_y, float* sums, int64_t first,
+                                         int64_t last) {
+  const GradWeightPlan plan = PlanGradWeight(s);
+  const int64_t words = s.words(), groups = OutputGroups(s);
+  const int64_t blocks = DivideUp(s.pictures * s.out_pixels(), kReals);
+  const int64_t chunk = std::clamp<int64_t>(kColumnBytes / (words * kWordBits * 8), 1, 16);
+  GradWeightScratch scratch{Scratch<uint64_t>(chunk * words * kWordBits),
+                            Scratch<uint64_t>(kWordBits * words + 1)};
+  for (int64_t unit = first; unit < last; ++unit) {
+    const int64_t share = unit / plan.splits, split = unit % plan.splits;
+    const int64_t group_first = groups * split / plan.splits;
+    const int64_t group_last = groups * (split + 1) / plan.splits;
+    const int64_t block_last = blocks * (share + 1) / plan.shares;
+    auto* const out = reinterpret_cast<Lanes*>(sums + share * plan.share_size);
+    std::fill(out + group_first * words * kWordBits, out + group_last * words * kWordBits, Lanes{});
+    for (int64_t block = blocks * share / plan.shares; block < block_last; block += chunk) {
+      const int64_t count = std::min(chunk, block_last - block);
+      for (int64_t b = 0; b < count; ++b) {
+        TransposeWindows(s, bits, (block + b) * kReals, scratch.windows.get(),
+                         scratch.columns.get() + b * words * kWordBits);
+      }
+      AddBlocks(s, grad_y, block, count, group_first, group_last, out, scratch);
+    }
+  }
+}
+
+BSNN_CLONES void FoldGradWeight(const BinaryConvShape& s, const float* sums, float* grad_weight,
+                                int64_t first, int64_t last) {
+  const GradWeightPlan plan = PlanGradWeight(s);
+  const int64_t taps = s.taps(), fan_in = taps * s.in, group_size = s.words() * kWordBits;
+  for (int64_t group = first; group < last; ++group) {
+    const auto* const from = reinterpret_cast<const Lanes*>(sums) + group * group_size;
+    const int64_t lanes = std::min(kLanes, s.out - group * kLanes);
+    float* const to = grad_weight + group * kLanes * fan_in;
+    for (int64_t c = 0; c < s.in; ++c) {
+      for (int64_t tap = 0; tap < taps; ++tap) {
+        Lanes sum = from[tap * s.in + c];
+        for (int64_t share = 1; share < plan.shares; ++share) {
+          sum += from[share * plan.share_size / kLanes + tap * s.in + c];
+        }
+        for (int64_t i = 0; i < lanes; ++i) to[i * fan_in + c * taps + tap] = sum[i];
+      }
+    }
+  }
+}
+
+}  // namespace bsnn::trainer::kernels

@@ -1,0 +1,114 @@
+#include <memory>
+
+#include "worker/trainer/nn/conv.h"
+#include "worker/trainer/nn/function_support.h"
+#include "worker/trainer/nn/kernels/binary_conv.h"
+
+namespace bsnn::trainer {
+namespace {
+
+using kernels::BinaryConvShape;
+using kernels::BinaryWeights;
+
+BinaryConvShape ShapeOf(const at::Tensor& x, const at::Tensor& weight, const ConvOptions& options) {
+  return {.pictures = x.size(0),
+          .height = x.size(2),
+          .width = x.size(3),
+          .in = x.size(1),
+          .out = weight.size(0),
+          .kernel = weight.size(2),
+          .stride = options.stride,
+          .padding = options.padding};
+}
+
+int64_t Blocks(int64_t count, int64_t size) { return (count + size - 1) / size; }
+
+/// What the backward pass needs besides the spikes' bits.
+struct Saved {
+  BinaryConvShape shape;
+  std::shared_ptr<const BinaryWeights> weights;
+};
+
+at::Tensor GradInput(const Saved& saved, const at::Tensor& grad_y) {
+  const BinaryConvShape& s = saved.shape;
+  at::Tensor grad_x = EmptyChannelsLast({s.pictures, s.in, s.height, s.width}, grad_y);
+  const float* const from = grad_y.const_data_ptr<float>();
+  float* const to = grad_x.mutable_data_ptr<float>();
+  at::parallel_for(0, kernels::GradInputUnits(s), 1, [&](int64_t first, int64_t last) {
+    kernels::RunBinaryConvGradInput(s, *saved.weights, from, to, first, last);
+  });
+  return grad_x;
+}
+
+at::Tensor GradWeight(const Saved& saved, const at::Tensor& bits, const at::Tensor& grad_y) {
+  const BinaryConvShape& s = saved.shape;
+  const kernels::GradWeightPlan plan = kernels::PlanGradWeight(s);
+  at::Tensor sums = at::empty({plan.shares * plan.share_size}, grad_y.options());
+  at::Tensor out = at::empty({s.out, s.in, s.kernel, s.kernel}, grad_y.options());
+  const uint8_t* const spikes = bits.const_data_ptr<uint8_t>();
+  const float* const from = grad_y.const_data_ptr<float>();
+  float* const summed = sums.mutable_data_ptr<float>();
+  float* const to = out.mutable_data_ptr<float>();
+  at::parallel_for(0, plan.units(), 1, [&](int64_t first, int64_t last) {
+    kernels::RunBinaryConvGradWeight(s, spikes, from, summed, first, last);
+  });
+  at::parallel_for(0, Blocks(s.out, kernels::kLanes), 1, [&](int64_t first, int64_t last) {
+    kernels::FoldGradWeight(s, summed, to, first, last);
+  });
+  return out;
+}
+
+class SpikeConvFunction : public torch::autograd::Function<SpikeConvFunction> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& input,
+                            const at::Tensor& weight, const ConvOptions& options) {
+    const at::Tensor spikes = ChannelsLast(input);
+    const BinaryConvShape s = ShapeOf(spikes, weight, options);
+    auto weights = std::make_shared<BinaryWeights>(s);
+    at::Tensor bits = at::empty({s.bit_bytes()}, spikes.options().dtype(at::kByte));
+    at::Tensor y = EmptyChannelsLast({s.pictures, s.out, s.out_height(), s.out_width()}, spikes);
+    const float* const latent = weight.const_data_ptr<float>();
+    const float* const x = spikes.const_data_ptr<float>();
+    uint8_t* const packed = bits.mutable_data_ptr<uint8_t>();
+    float* const to = y.mutable_data_ptr<float>();
+    at::parallel_for(0, Blocks(s.out, kernels::kOutputBlock), 1, [&](int64_t first, int64_t last) {
+      kernels::PackBinaryWeights(s, latent, *weights, first, last);
+    });
+    ForPictures(s.pictures, s.height * s.width * s.in, [&](int64_t first, int64_t last) {
+      kernels::PackSpikes(s, x, packed, first, last);
+      kernels::RunBinaryConv(s, *weights, packed, to, first, last);
+    });
+    ctx->save_for_backward({bits});
+    Keep(ctx, Saved{s, std::move(weights)});
+    return y;
+  }
+
+  static TensorList backward(torch::autograd::AutogradContext* ctx, TensorList grads) {
+    const Saved& saved = KeptBy<Saved>(ctx);
+    const at::Tensor grad_y = ChannelsLast(grads[0]);
+    return {ctx->needs_input_grad(0) ? GradInput(saved, grad_y) : at::Tensor(),
+            ctx->needs_input_grad(1) ? GradWeight(saved, ctx->get_saved_variables()[0], grad_y)
+                                     : at::Tensor(),
+            at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor SpikeConv2d(const at::Tensor& spikes, const at::Tensor& weight,
+                       const ConvOptions& options) {
+  CheckActivations("SpikeConv2d", spikes);
+  TORCH_CHECK(weight.dim() == 4 && weight.scalar_type() == at::kFloat && weight.is_contiguous() &&
+                  weight.size(1) == spikes.size(1) && weight.size(2) == weight.size(3),
+              "SpikeConv2d: weight is ", weight.sizes(), " ", weight.scalar_type(),
+              "; allowed: [O, ", spikes.size(1), ", k, k] float32, contiguous");
+  if (!spikes.is_cpu() || spikes.size(1) % 8 != 0) return Conv2d(spikes, weight, options);
+  const BinaryConvShape s = ShapeOf(spikes, weight, options);
+  TORCH_CHECK(options.stride >= 1 && options.padding >= 0 && s.pictures >= 1 &&
+                  s.height + 2 * s.padding >= s.kernel && s.width + 2 * s.padding >= s.kernel,
+              "SpikeConv2d: spikes are ", spikes.sizes(), ", kernel ", s.kernel, ", stride ",
+              s.stride, ", padding ", s.padding, "; allowed: at least one output pixel");
+  return SpikeConvFunction::apply(spikes, weight, options);
+}
+
+}  // namespace bsnn::trainer
