@@ -16,7 +16,8 @@ BIN = pathlib.Path(os.environ["BSNN_BIN"])
 SHARED = pathlib.Path(os.environ.get("BSNN_SHARED", pathlib.Path(__file__).parents[2] / ".." / "shared")).resolve()
 FINAL = {job_pb2.Job.SUCCEEDED, job_pb2.Job.FAILED, job_pb2.Job.CANCELLED, job_pb2.Job.EXPIRED}
 # Measured on the wall clock: not equal between two runs of one spec.
-TIMED = {"images_per_second", "step_seconds", "data_wait_seconds"}
+TIMED = {"images_per_second", "step_seconds", "data_wait_seconds", "checkpoint_stall_seconds", "checkpoint_stall_ratio",
+         "checkpoint_write_seconds"}
 
 
 def wait_for(what, condition, seconds=60.0):

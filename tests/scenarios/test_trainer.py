@@ -13,7 +13,8 @@ import time
 import pytest
 
 BIN = os.environ["BSNN_BIN"]
-TIMED = {"images_per_second", "step_seconds", "data_wait_seconds"}
+TIMED = {"images_per_second", "step_seconds", "data_wait_seconds", "checkpoint_stall_seconds", "checkpoint_stall_ratio",
+         "checkpoint_write_seconds"}
 SPEC = {"data": {"name": "generated", "train_limit": 1280, "test_limit": 256},
         "training": {"epochs": 5, "report_every_steps": 5}, "checkpoint": {"every_steps": 15, "keep_latest": 3}}
 

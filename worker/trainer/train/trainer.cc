@@ -1,6 +1,8 @@
 #include "worker/trainer/train/trainer.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
 #include <fmt/format.h>
 
@@ -53,6 +55,8 @@ Trainer::Trainer(const RunOptions& options, Dataset train, Dataset test,
       gradients_(network_->weight_layers()),
       cursor_(at::zeros({2}, at::kLong)),
       sums_(at::zeros({kSums}, at::kDouble)),
+      checkpoints_(options.out / "checkpoints", options.spec, clock),
+      saved_cursor_(at::full({2}, -1, at::kLong)),
       accuracy_ratio_(kNan) {
   network_->KeepGradients(true);
   network_->CountActivity(true);
@@ -87,6 +91,7 @@ absl::Status Trainer::Restore() {
   RETURN_IF_ERROR(RestoreCheckpoint(*newest, options_.spec, State()));
   checkpoint_digest_ = newest->digest;
   accuracy_ratio_ = newest->manifest.accuracy_ratio;
+  saved_cursor_.copy_(cursor_);
   events_.Log(spec::Severity::kInfo,
               fmt::format("resumed from {} at step {}", newest->path.filename().string(), step()));
   return absl::OkStatus();
@@ -101,12 +106,14 @@ absl::StatusOr<spec::Finished> Trainer::Run() {
   report_time_ = clock_.Steady();
   report_step_ = step();
   while (events_.status().ok()) {
+    RETURN_IF_ERROR(ReportWritten(/*wait=*/false));
     const bool stop = StopRequested();
     if (!stop && epoch_is_over()) {
       ASSIGN_OR_RETURN(const bool done, EndEpoch());
       if (!done) continue;  // asked to stop on the way: saved below
     } else if (stop) {
       RETURN_IF_ERROR(Save(kNan));
+      RETURN_IF_ERROR(ReportWritten(/*wait=*/true));
       return spec::Finished{spec::Outcome::kStopped,
                             step(),
                             accuracy_ratio_,
@@ -114,11 +121,14 @@ absl::StatusOr<spec::Finished> Trainer::Run() {
                             spec::TrainerFailure::kNone,
                             "stopped on request"};
     } else if (step() == steps_total()) {
+      RETURN_IF_ERROR(ReportWritten(/*wait=*/true));
       return spec::Finished{
           spec::Outcome::kSucceeded,   step(), accuracy_ratio_, checkpoint_digest_,
           spec::TrainerFailure::kNone, ""};
     } else {
+      const absl::Duration before = clock_.Steady();
       Step();
+      step_time_ += clock_.Steady() - before;
       const int64_t every = options_.spec.checkpoint.every_steps;
       if (every > 0 && step() % every == 0 && !epoch_is_over()) RETURN_IF_ERROR(Save(kNan));
     }
@@ -220,17 +230,35 @@ absl::StatusOr<bool> Trainer::EndEpoch() {
 }
 
 absl::Status Trainer::Save(double accuracy_ratio) {
-  const std::filesystem::path folder = options_.out / "checkpoints";
+  if (at::equal(saved_cursor_, cursor_)) return absl::OkStatus();
+  const absl::Duration before = clock_.Steady();
+  RETURN_IF_ERROR(ReportWritten(/*wait=*/true));
   const auto whole_epochs = static_cast<int32_t>(step() / run_.steps_per_epoch);
-  ASSIGN_OR_RETURN(
-      const auto saved,
-      SaveCheckpoint(folder, options_.spec, State(),
-                     {.step = step(), .epoch = whole_epochs, .accuracy_ratio = accuracy_ratio}));
-  checkpoint_digest_ = saved.digest;
+  RETURN_IF_ERROR(checkpoints_.Start(
+      State(), {.step = step(), .epoch = whole_epochs, .accuracy_ratio = accuracy_ratio}));
+  const absl::Duration stall = clock_.Steady() - before;
+  saved_cursor_.copy_(cursor_);
+  Metric("checkpoint_stall_seconds", absl::ToDoubleSeconds(stall));
+  if (step_time_ > absl::ZeroDuration()) {
+    Metric("checkpoint_stall_ratio", absl::FDivDuration(stall, step_time_));
+  }
+  step_time_ = absl::ZeroDuration();
+  return absl::OkStatus();
+}
+
+absl::Status Trainer::ReportWritten(bool wait) {
+  ASSIGN_OR_RETURN(const auto written, checkpoints_.Take(wait));
+  if (!written) return absl::OkStatus();
+  const auto& [checkpoint, facts, write_time] = *written;
+  checkpoint_digest_ = checkpoint.digest;
   events_.Write(spec::CheckpointWritten{
-      step(), whole_epochs, "checkpoints/" + saved.path.filename().string(), saved.digest,
-      static_cast<int64_t>(saved.size_bytes()), accuracy_ratio});
-  return ApplyRetention(folder, options_.spec.checkpoint);
+      facts.step, facts.epoch, "checkpoints/" + checkpoint.path.filename().string(),
+      checkpoint.digest, static_cast<int64_t>(checkpoint.size_bytes()), facts.accuracy_ratio});
+  const int64_t epoch_index = std::max<int64_t>(0, facts.step - 1) / run_.steps_per_epoch;
+  events_.Write(spec::MetricPoint{"checkpoint_write_seconds", "", "", -1, facts.step,
+                                  static_cast<int32_t>(epoch_index) + 1,
+                                  absl::ToDoubleSeconds(write_time)});
+  return absl::OkStatus();
 }
 
 }  // namespace bsnn::trainer

@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "spec/event.h"
 #include "spec/job_spec.h"
-#include "worker/trainer/checkpoint/checkpoint.h"
+#include "worker/trainer/checkpoint/writer.h"
 #include "worker/trainer/data/dataset.h"
 #include "worker/trainer/measure/flips.h"
 #include "worker/trainer/measure/gradients.h"
@@ -61,7 +61,10 @@ class Trainer {
   /// False where a stop was asked for before it was done.
   absl::StatusOr<bool> EndEpoch();
   void ReportEpoch(const Evaluation& evaluation);
+  /// Begins a checkpoint of the state as it is now, unless that is what the last one holds.
   absl::Status Save(double accuracy_ratio);
+  /// Tells of a checkpoint that has become durable; with `wait`, of the one being written.
+  absl::Status ReportWritten(bool wait);
   void Metric(const char* name, double value, std::string layer = "", const char* split = "",
               int32_t time_step = -1);
 
@@ -85,6 +88,8 @@ class Trainer {
   GradientMeter gradients_;
   at::Tensor cursor_;  ///< int64 [2]: steps done; whether an epoch's end is due
   at::Tensor sums_;    ///< float64 [4]: epoch's loss and correct, pictures; loss since the report
+  CheckpointWriter checkpoints_;
+  at::Tensor saved_cursor_;                    ///< cursor_ in the last checkpoint
   std::vector<LayerGradient> step_gradients_;  ///< of the parts so far
   std::vector<int64_t> order_;                 ///< of the epoch order_epoch_
   int64_t order_epoch_ = -1;
@@ -92,6 +97,7 @@ class Trainer {
   absl::Duration report_time_;
   absl::Duration data_wait_;
   absl::Duration evaluation_time_;
+  absl::Duration step_time_;  ///< of the steps since the last checkpoint
   int64_t report_step_ = 0;
   double seconds_per_step_ = 0;
   double accuracy_ratio_;
