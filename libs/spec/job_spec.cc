@@ -206,6 +206,16 @@ void CheckTogether(const JobSpec& spec, std::string_view prefix, std::vector<Fie
             fmt::format("sign where optimizer.name is {}", WordOf(optimizer)));
     }
   }
+  const bool has_latent_weights = spec.network.kind != NetworkKind::kSnn &&
+                                  optimizer != OptimizerName::kBop &&
+                                  optimizer != OptimizerName::kTbso;
+  if (spec.optimizer.binary_rate_factor != 1 && !has_latent_weights &&
+      is_right("optimizer.binary_rate_factor") && is_right("optimizer.name") &&
+      is_right("network.kind")) {
+    fault(
+        "optimizer.binary_rate_factor", fmt::format("{}", spec.optimizer.binary_rate_factor),
+        "1 where network.kind is snn or optimizer.name is bop or t_bso: no latent binary weights");
+  }
   if (spec.training.batch_parts > spec.training.batch_size && is_right("training.batch_parts") &&
       is_right("training.batch_size")) {
     fault("training.batch_parts", std::to_string(spec.training.batch_parts),

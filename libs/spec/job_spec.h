@@ -90,6 +90,7 @@ struct LossSpec {
 struct OptimizerSpec {
   OptimizerName name = OptimizerName::kSgd;
   double learning_rate = 0.05;
+  double binary_rate_factor = 1.0;
   double momentum = 0.9;
   double weight_decay = 1e-4;
   double beta1 = 0.9;

@@ -112,6 +112,8 @@ void VisitFields(Visitor& v, Spec& s) {
            "the optimiser; bop and t_bso flip binary weights and train the rest by SGD");
   v.Number("optimizer.learning_rate", s.optimizer.learning_rate, Range{1e-9, 100},
            "learning rate after warm-up");
+  v.Number("optimizer.binary_rate_factor", s.optimizer.binary_rate_factor, Range{0, 1000},
+           "what the learning rate of latent binary weights is multiplied by");
   v.Number("optimizer.momentum", s.optimizer.momentum, Range{0, 0.9999}, "SGD's momentum");
   v.Number("optimizer.weight_decay", s.optimizer.weight_decay, Range{0, 1},
            "on weights of convolutions and classifier only");

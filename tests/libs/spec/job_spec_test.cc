@@ -93,6 +93,11 @@ TEST(JobSpec, FieldsThatContradictEachOtherAreNamed) {
                                      "bsnn_agmm, bsnn where optimizer.name is bop"},
                           FieldFault{"binarization.method", "\"standardized\"",
                                      "sign where optimizer.name is bop"}));
+  EXPECT_THAT(FaultsIn(R"({"optimizer": {"binary_rate_factor": 0.5}, "network": {"kind": "snn"}})"),
+              ElementsAre(FieldFault{
+                  "optimizer.binary_rate_factor", "0.5",
+                  "1 where network.kind is snn or optimizer.name is bop or t_bso: no latent binary "
+                  "weights"}));
   EXPECT_THAT(FaultsIn(R"({"training": {"batch_size": 2, "batch_parts": 3}})"),
               ElementsAre(FieldFault{"training.batch_parts", "3",
                                      "at most training.batch_size, which is 2"}));

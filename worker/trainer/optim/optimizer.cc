@@ -39,9 +39,9 @@ class Sgd final : public Optimizer {
       const at::Tensor grad = GradientOf(weight);
       if (!grad.defined()) continue;
       const double decay = parameters_[i].decay ? spec_.weight_decay : 0.0;
+      const double rate = RateOf(parameters_[i], learning_rate);
       if (weight.is_cpu()) {
-        const kernels::SgdRates rates{static_cast<float>(learning_rate),
-                                      static_cast<float>(spec_.momentum),
+        const kernels::SgdRates rates{static_cast<float>(rate), static_cast<float>(spec_.momentum),
                                       static_cast<float>(decay)};
         float* const w = weight.mutable_data_ptr<float>();
         float* const m = momentum_[i].mutable_data_ptr<float>();
@@ -51,7 +51,7 @@ class Sgd final : public Optimizer {
         });
       } else {
         momentum_[i].mul_(spec_.momentum).add_(grad).add_(weight, decay);
-        weight.add_(momentum_[i], -learning_rate);
+        weight.add_(momentum_[i], -rate);
       }
     }
   }
@@ -80,7 +80,7 @@ class Adam final : public Optimizer {
 
   void Update(double learning_rate) override {
     const auto steps = static_cast<double>(++*steps_.mutable_data_ptr<int64_t>());
-    const double step_size = learning_rate / (1 - std::pow(spec_.beta1, steps));
+    const double mean_correction = 1 - std::pow(spec_.beta1, steps);
     const double correction = 1 / std::sqrt(1 - std::pow(spec_.beta2, steps));
     for (size_t i = 0; i < parameters_.size(); ++i) {
       const at::Tensor& weight = parameters_[i].tensor;
@@ -89,7 +89,9 @@ class Adam final : public Optimizer {
       const bool apart = spec_.name == spec::OptimizerName::kAdamw;
       const double weight_decay = parameters_[i].decay ? spec_.weight_decay : 0.0;
       const double decay = apart ? 0.0 : weight_decay;
-      const double shrink = apart ? 1.0 - learning_rate * weight_decay : 1.0;
+      const double rate = RateOf(parameters_[i], learning_rate);
+      const double step_size = rate / mean_correction;
+      const double shrink = apart ? 1.0 - rate * weight_decay : 1.0;
       if (weight.is_cpu()) {
         const kernels::AdamRates rates{
             static_cast<float>(step_size),     static_cast<float>(spec_.beta1),

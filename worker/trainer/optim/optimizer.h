@@ -48,6 +48,10 @@ class Optimizer {
  protected:
   Optimizer(const spec::OptimizerSpec& spec, std::vector<Parameter> parameters)
       : spec_(spec), parameters_(std::move(parameters)) {}
+  /// binary_rate_factor times the rate for latent binary weights, the rate itself for others.
+  double RateOf(const Parameter& parameter, double learning_rate) const {
+    return parameter.binary ? spec_.binary_rate_factor * learning_rate : learning_rate;
+  }
   const spec::OptimizerSpec spec_;
   std::vector<Parameter> parameters_;
 

@@ -47,6 +47,27 @@ TEST(Sgd, FollowsItsFormulaAndDecaysOnlyWhereAsked) {
   }
 }
 
+TEST(Optimizer, MultipliesTheRateOfLatentBinaryWeightsAlone) {
+  using enum spec::OptimizerName;
+  for (const auto name : {kSgd, kAdam, kAdamw}) {
+    spec::OptimizerSpec spec;
+    spec.name = name;
+    spec.weight_decay = 0.25;
+    std::vector<Parameter> parameters = TwoParameters(), plain = TwoParameters();
+    const at::Tensor before = plain[0].tensor.detach().clone();
+    parameters[0].binary = plain[0].binary = true;
+    const auto unscaled = Optimizer::Make(spec, plain);
+    spec.binary_rate_factor = 0.25;
+    const auto scaled = Optimizer::Make(spec, parameters);
+    Update(*unscaled, plain, 0);
+    Update(*scaled, parameters, 0);
+    const at::Tensor step = plain[0].tensor.detach().sub(before);
+    EXPECT_GT(step.abs().max().item<double>(), 1e-3);
+    EXPECT_LE(Difference(parameters[0].tensor, before.add(step, 0.25)), 1e-6);
+    EXPECT_TRUE(parameters[1].tensor.equal(plain[1].tensor));
+  }
+}
+
 TEST(Adam, FollowsItsFormula) {
   spec::OptimizerSpec spec;
   spec.name = spec::OptimizerName::kAdam;
