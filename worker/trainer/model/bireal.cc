@@ -6,6 +6,7 @@
 // it stands only where a side has at least 64 pixels: on smaller pictures the sources leave it out.
 
 #include <ATen/ops/avg_pool2d.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/max_pool2d.h>
 
 #include "worker/trainer/model/layers.h"
@@ -56,7 +57,8 @@ class Bireal final : public LayeredNetwork {
     stem.steps = 1;
     at::Tensor x = NormGateFire(RunStem(images, stem_.weight), stem_.norm, stem);
     if (std::min(shape_.height, shape_.width) >= kPooledStemSide) x = at::max_pool2d(x, 3, 2, 1);
-    if (steps() > 1) x = x.repeat({steps(), 1, 1, 1});
+    // cat keeps channels-last memory, which repeat does not.
+    if (steps() > 1) x = at::cat(std::vector<at::Tensor>(static_cast<size_t>(steps()), x));
     for (const Block& block : blocks_) x = Run(block, x);
     return Classify(fc_, x.mean({2, 3}));
   }

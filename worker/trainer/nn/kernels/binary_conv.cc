@@ -154,7 +154,7 @@ void RunBinaryConv(const BinaryConvShape& s, const BinaryWeights& weights, const
                    float* y, int64_t first, int64_t last) {
   static const Product product = BestProduct();
   const int64_t words = s.words(), pixels = s.out_pixels();
-  std::vector<uint64_t> windows(kPixels * words + 1);
+  std::vector<uint64_t> windows(kPixels * words);
   std::vector<float> rest(kPixels * s.out);
   for (int64_t n = first; n < last; ++n) {
     const uint8_t* const picture = bits + n * s.bit_picture();
@@ -163,7 +163,7 @@ void RunBinaryConv(const BinaryConvShape& s, const BinaryWeights& weights, const
     for (int64_t begin = 0; begin < pixels; begin += kPixels) {
       const int64_t count = std::min(kPixels, pixels - begin);
       for (int64_t p = 0; p < count; ++p) {
-        GatherWindow(s, picture, h, w, windows.data() + p * words);
+        GatherWindow(s, picture, h, w, 1, windows.data() + p * words);
         if (++w == s.out_width()) w = 0, ++h;
       }
       float* const into = count == kPixels ? to + begin * s.out : rest.data();

@@ -36,6 +36,15 @@ struct GradInputUnit {
   RowRing ring;
 };
 
+/// A short copy in place: a call to memmove costs more than it copies.
+BSNN_INLINE void CopyFloats(const float* from, int64_t count, float* to) {
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    *reinterpret_cast<UnalignedLanes*>(to + i) = *reinterpret_cast<const UnalignedLanes*>(from + i);
+  }
+  for (; i < count; ++i) to[i] = from[i];
+}
+
 /// Writes a row out where it lies inside the picture, and clears it.
 BSNN_INLINE void FlushRow(const BinaryConvShape& s, const GradInputUnit& unit, int64_t row,
                           float* block) {
@@ -49,8 +58,8 @@ BSNN_INLINE void FlushRow(const BinaryConvShape& s, const GradInputUnit& unit, i
       }
     }
     for (int64_t n = 0; n < unit.pictures; ++n) {
-      std::copy_n(block + n * kReals, ring.channels,
-                  unit.grad_x + ((n * s.height + h) * s.width + w) * s.in);
+      CopyFloats(block + n * kReals, ring.channels,
+                 unit.grad_x + ((n * s.height + h) * s.width + w) * s.in);
     }
   }
   std::fill_n(ring.At(row, 0), ring.columns * ring.channels, Lanes{});
@@ -63,7 +72,7 @@ BSNN_INLINE void GatherReals(const BinaryConvShape& s, const GradInputUnit& unit
   const int64_t size = s.out_pixels() * s.out;
   // Whole lines first: pictures lie a power of two apart and would push each other out of cache.
   for (int64_t n = 0; n < unit.pictures; ++n) {
-    std::copy_n(unit.grad_y + n * size + at, count, block + n * kReals);
+    CopyFloats(unit.grad_y + n * size + at, count, block + n * kReals);
   }
   float* const to = reinterpret_cast<float*>(reals);
   for (int64_t o = 0; o < count; o += 4) {
@@ -143,17 +152,16 @@ int64_t OutputGroups(const BinaryConvShape& s) { return DivideUp(s.out, kLanes);
 
 /// columns[k * 64 + i], a word of 64 output pixels: bit i of word k of their windows.
 BSNN_INLINE void TransposeWindows(const BinaryConvShape& s, const uint8_t* bits, int64_t begin,
-                                  uint64_t* windows, uint64_t* columns) {
-  const int64_t words = s.words(), pixels = s.out_pixels(), total = s.pictures * pixels;
+                                  uint64_t* columns) {
+  const int64_t pixels = s.out_pixels(), last = s.pictures * pixels - 1;
+  int64_t n = begin / pixels, h = begin % pixels / s.out_width(), w = begin % s.out_width();
   for (int64_t j = 0; j < kWordBits; ++j) {
-    const int64_t at = std::min(begin + j, total - 1), p = at % pixels;
-    GatherWindow(s, bits + at / pixels * s.bit_picture(), p / s.out_width(), p % s.out_width(),
-                 windows + j * words);
+    GatherWindow(s, bits + n * s.bit_picture(), h, w, kWordBits, columns + j);
+    if (begin + j >= last) continue;  // beyond the end, where no gradient is: any window will do
+    if (++w == s.out_width()) w = 0, ++h;
+    if (h == s.out_height()) h = 0, ++n;
   }
-  for (int64_t k = 0; k < words; ++k) {
-    for (int64_t j = 0; j < kWordBits; ++j) columns[k * kWordBits + j] = windows[j * words + k];
-    TransposeBits(columns + k * kWordBits);
-  }
+  for (int64_t k = 0; k < s.words(); ++k) TransposeBits(columns + k * kWordBits);
 }
 
 /// reals[j] = dL/dy of 16 outputs at 64 pixels; 0 where there is no pixel or output.
@@ -177,7 +185,6 @@ BSNN_INLINE void LoadReals(const BinaryConvShape& s, const float* grad_y, int64_
 
 struct GradWeightScratch {
   Scratch<uint64_t> columns;
-  Scratch<uint64_t> windows;
   Scratch<Lanes> tables{kTables * kPatterns};
   Scratch<Lanes> reals{kReals};
 };
@@ -215,8 +222,7 @@ BSNN_CLONES void RunBinaryConvGradWeight(const BinaryConvShape& s, const uint8_t
   const int64_t words = s.words(), groups = OutputGroups(s);
   const int64_t blocks = DivideUp(s.pictures * s.out_pixels(), kReals);
   const int64_t chunk = std::clamp<int64_t>(kColumnBytes / (words * kWordBits * 8), 1, 16);
-  GradWeightScratch scratch{Scratch<uint64_t>(chunk * words * kWordBits),
-                            Scratch<uint64_t>(kWordBits * words + 1)};
+  GradWeightScratch scratch{Scratch<uint64_t>(chunk * words * kWordBits)};
   for (int64_t unit = first; unit < last; ++unit) {
     const int64_t share = unit / plan.splits, split = unit % plan.splits;
     const int64_t group_first = groups * split / plan.splits;
@@ -227,7 +233,7 @@ BSNN_CLONES void RunBinaryConvGradWeight(const BinaryConvShape& s, const uint8_t
     for (int64_t block = blocks * share / plan.shares; block < block_last; block += chunk) {
       const int64_t count = std::min(chunk, block_last - block);
       for (int64_t b = 0; b < count; ++b) {
-        TransposeWindows(s, bits, (block + b) * kReals, scratch.windows.get(),
+        TransposeWindows(s, bits, (block + b) * kReals,
                          scratch.columns.get() + b * words * kWordBits);
       }
       AddBlocks(s, grad_y, block, count, group_first, group_last, out, scratch);
