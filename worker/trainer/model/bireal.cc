@@ -10,7 +10,6 @@
 #include <ATen/ops/max_pool2d.h>
 
 #include "worker/trainer/model/layers.h"
-#include "worker/trainer/nn/neuron.h"
 
 namespace bsnn::trainer {
 namespace {
@@ -73,16 +72,15 @@ class Bireal final : public LayeredNetwork {
 
   at::Tensor Run(const Block& block, const at::Tensor& x) {
     NormCall call = Call(block.counter);
-    at::Tensor spikes = NoteSpikes(Lif(x, {spec_.neuron, steps(), false}, call.spike_count));
-    spikes = GateSpikes(block.conv, spikes, call);
-    call.residual = x;
+    const FiredConv fired = FireHidden(block.conv, x, block.stride, call);
+    call.residual = fired.x;
     if (block.shortcut) {
-      const at::Tensor pooled = at::avg_pool2d(x, 2, 2, 0, /*ceil_mode=*/true,
+      const at::Tensor pooled = at::avg_pool2d(fired.x, 2, 2, 0, /*ceil_mode=*/true,
                                                /*count_include_pad=*/false);
       call.residual = NormGateFire(RunConv(pooled, block.shortcut->weight, 1), block.shortcut->norm,
                                    Call(std::nullopt));
     }
-    return RunHidden(block.conv, spikes, block.stride, call);
+    return NormHidden(block.conv, fired.y, call);
   }
 
   PlainConv stem_;

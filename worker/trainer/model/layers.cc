@@ -10,6 +10,7 @@
 
 #include "worker/trainer/nn/binarize.h"
 #include "worker/trainer/nn/conv.h"
+#include "worker/trainer/nn/spike_conv.h"
 
 namespace bsnn::trainer {
 
@@ -152,14 +153,35 @@ at::Tensor LayeredNetwork::RunHidden(const HiddenConv& layer, const at::Tensor& 
                                      int64_t stride, NormCall call) {
   const at::Tensor weight = EffectiveWeight(layer.index);
   const ConvOptions options{.stride = stride, .padding = weight.size(2) / 2};
-  const bool binary = weight_layers_[layer.index].binarization && layer.sees_spikes;
-  at::Tensor x = binary ? SpikeConv2d(spikes, weight, options) : Conv2d(spikes, weight, options);
-  Trace(weight_layers_[layer.index].latent, x);
+  const bool bits = weight_layers_[layer.index].binarization && layer.sees_spikes;
+  const at::Tensor y =
+      bits ? SpikeConv2d(spikes, weight, options) : Conv2d(spikes, weight, options);
+  return NormHidden(layer, y, std::move(call));
+}
+
+at::Tensor LayeredNetwork::NormHidden(const HiddenConv& layer, const at::Tensor& y, NormCall call) {
+  Trace(weight_layers_[layer.index].latent, y);
+  at::Tensor x = y;
   if (layer.gate && layer.gate->spec.place == spec::GatePlace::kBeforeBn) {
     x = Agmm(x, *layer.gate, {call.steps, call.training, call.gate_sum});
   }
   if (layer.gate && layer.gate->spec.place == spec::GatePlace::kAfterBn) call.gate = &*layer.gate;
   return NormGateFire(x, layer.norm, call);
+}
+
+FiredConv LayeredNetwork::FireHidden(const HiddenConv& layer, const at::Tensor& x, int64_t stride,
+                                     const NormCall& call) {
+  const LifOptions lif{spec_.neuron, steps(), false};
+  if (weight_layers_[layer.index].binarization && layer.sees_spikes && !notes_spikes()) {
+    const at::Tensor weight = EffectiveWeight(layer.index);
+    return FireConv2d(x, weight, lif, {.stride = stride, .padding = weight.size(2) / 2},
+                      call.spike_count);
+  }
+  const at::Tensor spikes = NoteSpikes(Lif(x, lif, call.spike_count));
+  const at::Tensor weight = EffectiveWeight(layer.index);
+  return {Conv2d(GateSpikes(layer, spikes, call), weight,
+                 {.stride = stride, .padding = weight.size(2) / 2}),
+          x};
 }
 
 at::Tensor LayeredNetwork::GateSpikes(const HiddenConv& layer, const at::Tensor& spikes,

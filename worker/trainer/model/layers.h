@@ -9,6 +9,7 @@
 #include "worker/trainer/nn/agmm.h"
 #include "worker/trainer/nn/batch_norm.h"
 #include "worker/trainer/nn/random.h"
+#include "worker/trainer/nn/spike_conv.h"
 
 namespace bsnn::trainer {
 
@@ -71,6 +72,11 @@ class LayeredNetwork : public Network {
   /// stands on the spikes), and what `call` asks for behind them.
   at::Tensor RunHidden(const HiddenConv& layer, const at::Tensor& spikes, int64_t stride,
                        NormCall call);
+  /// What RunHidden does behind the convolution, whose output is y.
+  at::Tensor NormHidden(const HiddenConv& layer, const at::Tensor& y, NormCall call);
+  /// The neuron, the gate where it stands on spikes, and the convolution. Counts as `call` says.
+  FiredConv FireHidden(const HiddenConv& layer, const at::Tensor& x, int64_t stride,
+                       const NormCall& call);
   /// The gate where it stands on spikes; else `spikes` as they are.
   at::Tensor GateSpikes(const HiddenConv& layer, const at::Tensor& spikes, const NormCall& call);
 

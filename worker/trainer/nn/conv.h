@@ -16,17 +16,6 @@ struct ConvOptions {
 /// Source: torch.nn.functional.conv2d.
 at::Tensor Conv2d(const at::Tensor& x, const at::Tensor& weight, const ConvOptions& options);
 
-/// Conv2d of spikes with a binary weight, by bits and tables of sums on the CPU
-/// (kernels/binary_conv.h); by Conv2d on other devices and where I is not a multiple of 8.
-///
-/// spikes [N, I, H, W] float32, exactly 0 or 1. weight [O, I, k, k] float32, contiguous, exactly
-/// -scale_o or +scale_o with scale_o > 0 (Binarize).
-/// Returns [N, O, H', W'] in channels-last memory: whole numbers times scale_o, rounded once. The
-/// gradients are sums of float32 in an order that the shape alone decides, whatever the threads.
-/// Differentiable in both. Throws c10::Error if the shapes do not fit. Source: ours.
-at::Tensor SpikeConv2d(const at::Tensor& spikes, const at::Tensor& weight,
-                       const ConvOptions& options);
-
 /// 2x2 max pooling with stride 2; an odd last row or column is not seen. x [N, C, H, W] float32
 /// with H, W >= 2, any device. Returns [N, C, H/2, W/2], channels-last. On spikes it is the logical
 /// or. The gradient goes to the first of the largest in row-major order, as in torch.

@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "worker/trainer/nn/kernels/lif.h"
 #include "worker/trainer/nn/neuron.h"
 
 namespace bsnn::trainer {
@@ -13,9 +14,10 @@ struct LifMap {
   const float* shift = nullptr;  ///< [N, C]
 };
 
-/// Spikes, and the potential where `keep`. x is channels-last float32 on the CPU.
+/// Spikes, and the potential where `keep`. x is channels-last float32 on the CPU. Where `bits` has
+/// data, the spikes go there and the result's are undefined.
 LifResult RunLifPass(const at::Tensor& x, const LifOptions& options, const LifMap& map, bool keep,
-                     const at::Tensor& spike_count);
+                     const at::Tensor& spike_count, const kernels::SpikeBits& bits = {});
 
 struct LifSums {
   at::Tensor x;                   ///< channels-last; undefined: no sums
@@ -24,8 +26,10 @@ struct LifSums {
   double* sum_delta_x = nullptr;  ///< [N, C]
 };
 
-/// The gradient at the neuron's input (behind the map), channels-last.
+/// The gradient at the neuron's input (behind the map), plus `added` where it is defined;
+/// channels-last.
 at::Tensor RunLifBackwardPass(const at::Tensor& grad_spikes, const at::Tensor& potential,
-                              const LifOptions& options, const LifSums& sums);
+                              const LifOptions& options, const LifSums& sums,
+                              const at::Tensor& added = {});
 
 }  // namespace bsnn::trainer

@@ -23,14 +23,17 @@ kernels::Activations ShapeOf(const at::Tensor& x, int64_t batch, const LifOption
 }  // namespace
 
 LifResult RunLifPass(const at::Tensor& x, const LifOptions& options, const LifMap& map, bool keep,
-                     const at::Tensor& spike_count) {
+                     const at::Tensor& spike_count, const kernels::SpikeBits& bits) {
   const int64_t batch = options.same_input ? x.size(0) : x.size(0) / options.steps;
   const kernels::Activations shape = ShapeOf(x, batch, options);
   const int64_t pictures = shape.steps * batch;
   const std::vector<int64_t> sizes = {pictures, x.size(1), x.size(2), x.size(3)};
   const int64_t shrink = options.pool ? 2 : 1;
-  LifResult out{EmptyChannelsLast({sizes[0], sizes[1], sizes[2] / shrink, sizes[3] / shrink}, x),
-                keep ? EmptyChannelsLast(sizes, x) : at::Tensor()};
+  LifResult out;
+  if (bits.data == nullptr) {
+    out.spikes = EmptyChannelsLast({sizes[0], sizes[1], sizes[2] / shrink, sizes[3] / shrink}, x);
+  }
+  if (keep) out.potential = EmptyChannelsLast(sizes, x);
   std::vector<int64_t> fired(spike_count.defined() ? pictures : 0);
   const kernels::LifForward args{
       .shape = shape,
@@ -39,7 +42,8 @@ LifResult RunLifPass(const at::Tensor& x, const LifOptions& options, const LifMa
       .x = x.const_data_ptr<float>(),
       .scale = map.scale,
       .shift = map.shift,
-      .spikes = out.spikes.mutable_data_ptr<float>(),
+      .spikes = out.spikes.defined() ? out.spikes.mutable_data_ptr<float>() : nullptr,
+      .bits = bits,
       .potential = keep ? out.potential.mutable_data_ptr<float>() : nullptr,
       .spike_count = fired.empty() ? nullptr : fired.data()};
   ForPictures(batch, shape.steps * shape.pixels * shape.channels,
@@ -53,23 +57,27 @@ LifResult RunLifPass(const at::Tensor& x, const LifOptions& options, const LifMa
 }
 
 at::Tensor RunLifBackwardPass(const at::Tensor& grad_output, const at::Tensor& potential,
-                              const LifOptions& options, const LifSums& sums) {
+                              const LifOptions& options, const LifSums& sums,
+                              const at::Tensor& addend) {
   const at::Tensor grad_spikes = ChannelsLast(grad_output);
+  const at::Tensor added = addend.defined() ? ChannelsLast(addend) : addend;
   const int64_t batch = potential.size(0) / options.steps;
   const kernels::Activations shape = ShapeOf(potential, batch, options);
   at::Tensor grad = EmptyChannelsLast({options.same_input ? batch : potential.size(0),
                                        potential.size(1), potential.size(2), potential.size(3)},
                                       potential);
-  const kernels::LifBackward args{.shape = shape,
-                                  .neuron = options.neuron,
-                                  .same_input = options.same_input,
-                                  .grad_spikes = grad_spikes.const_data_ptr<float>(),
-                                  .potential = potential.const_data_ptr<float>(),
-                                  .grad = grad.mutable_data_ptr<float>(),
-                                  .x = sums.x.defined() ? sums.x.const_data_ptr<float>() : nullptr,
-                                  .center = sums.center,
-                                  .sum_delta = sums.sum_delta,
-                                  .sum_delta_x = sums.sum_delta_x};
+  const kernels::LifBackward args{
+      .shape = shape,
+      .neuron = options.neuron,
+      .same_input = options.same_input,
+      .grad_spikes = grad_spikes.const_data_ptr<float>(),
+      .potential = potential.const_data_ptr<float>(),
+      .grad = grad.mutable_data_ptr<float>(),
+      .added = added.defined() ? added.const_data_ptr<float>() : nullptr,
+      .x = sums.x.defined() ? sums.x.const_data_ptr<float>() : nullptr,
+      .center = sums.center,
+      .sum_delta = sums.sum_delta,
+      .sum_delta_x = sums.sum_delta_x};
   ForPictures(batch, shape.steps * shape.pixels * shape.channels,
               [&](int64_t first, int64_t last) { kernels::RunLifBackward(args, first, last); });
   return grad;

@@ -65,6 +65,8 @@ BSNN_INLINE void FlushRow(const BinaryConvShape& s, const GradInputUnit& unit, i
   std::fill_n(ring.At(row, 0), ring.columns * ring.channels, Lanes{});
 }
 
+constexpr int64_t kAhead = 6;  // pixels: 16 streams are more than processors follow by themselves
+
 /// reals[o] = scale_o dL/dy of one pixel's outputs o < count, of 16 pictures; 0 up to `padded`.
 BSNN_INLINE void GatherReals(const BinaryConvShape& s, const GradInputUnit& unit, int64_t at,
                              int64_t count, int64_t padded, const float* scale, float* block,
@@ -72,7 +74,9 @@ BSNN_INLINE void GatherReals(const BinaryConvShape& s, const GradInputUnit& unit
   const int64_t size = s.out_pixels() * s.out;
   // Whole lines first: pictures lie a power of two apart and would push each other out of cache.
   for (int64_t n = 0; n < unit.pictures; ++n) {
-    CopyFloats(unit.grad_y + n * size + at, count, block + n * kReals);
+    const float* const from = unit.grad_y + n * size + at;
+    for (int64_t o = 0; o < count; o += kLanes) __builtin_prefetch(from + kAhead * s.out + o);
+    CopyFloats(from, count, block + n * kReals);
   }
   float* const to = reinterpret_cast<float*>(reals);
   for (int64_t o = 0; o < count; o += 4) {
@@ -196,7 +200,7 @@ BSNN_INLINE void AddBlocks(const BinaryConvShape& s, const float* grad_y, int64_
   const int64_t words = s.words(), group_size = words * kWordBits;
   for (int64_t group = group_first; group < group_last; ++group) {
     for (int64_t k = 0; k < words; k += kTileWords) {
-      const int64_t span = std::min(kTileWords, words - k) * kWordBits;
+      const int64_t span = std::min(kTileWords * kWordBits, s.taps() * s.in - k * kWordBits);
       for (int64_t b = 0; b < count; ++b) {
         LoadReals(s, grad_y, (block + b) * kReals, group * kLanes, scratch.reals.get());
         BuildTables<false>(scratch.reals.get(), kTables, scratch.tables.get());

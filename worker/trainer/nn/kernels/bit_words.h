@@ -41,7 +41,8 @@ template <int kWidth>
 BSNN_INLINE void SwapWithin(Words* rows, uint64_t mask) {
   const Words partner = {0 ^ kWidth, 1 ^ kWidth, 2 ^ kWidth, 3 ^ kWidth,
                          4 ^ kWidth, 5 ^ kWidth, 6 ^ kWidth, 7 ^ kWidth};
-  const auto second = reinterpret_cast<Words>((partner & kWidth) == 0);  // all ones in each pair's second word
+  const auto second =
+      reinterpret_cast<Words>((partner & kWidth) == 0);  // all ones in each pair's second word
   for (int i = 0; i < 8; ++i) {
     const Words other = __builtin_shuffle(rows[i], partner);
     const Words in_first = (rows[i] & mask) | ((other & mask) << kWidth);

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <vector>
 
+#include "worker/trainer/nn/kernels/bit_words.h"
 #include "worker/trainer/nn/kernels/clones.h"
 #include "worker/trainer/nn/kernels/lif_pool.h"
 #include "worker/trainer/nn/kernels/tile.h"
@@ -48,6 +49,21 @@ BSNN_INLINE int64_t FireTile(const float* __restrict x, const float* __restrict 
   return fired;
 }
 
+/// Numbers 0 or 1 of the pixels from `pixel` on, as bits of picture n.
+BSNN_INLINE void PackTile(const SpikeBits& bits, int64_t n, int64_t pixel, int64_t channels,
+                          const float* spikes, int64_t count, uint8_t* bytes) {
+  for (int64_t i = 0; i < count; ++i) bytes[i] = spikes[i] > 0.0f;
+  const int64_t pixel_bytes = channels / 8;
+  for (int64_t done = 0; done < count;) {
+    const int64_t at = pixel + done / channels, row = at / bits.width, column = at % bits.width;
+    const int64_t run = std::min(count - done, (bits.width - column) * channels);
+    uint8_t* const to = bits.data + n * bits.picture + (row + bits.padding) * bits.row +
+                        (column + bits.padding) * pixel_bytes;
+    for (int64_t i = 0; i < run / 8; ++i) to[i] = BitsOfBytes(bytes + done + 8 * i);
+    done += run;
+  }
+}
+
 template <bool kHard, bool kAffine, bool kKeep>
 BSNN_INLINE void ForwardPictures(const LifForward& a, int64_t first, int64_t last) {
   const PooledTiles pool(a.shape);
@@ -57,7 +73,9 @@ BSNN_INLINE void ForwardPictures(const LifForward& a, int64_t first, int64_t las
   const float decay = static_cast<float>(a.neuron.decay);
   const float threshold = static_cast<float>(a.neuron.threshold);
   std::vector<float> v(tile), scale(kAffine ? maps * tile : 0), shift(kAffine ? maps * tile : 0);
-  std::vector<float> unpooled(pool.on ? tile : 0);
+  const bool packs = a.bits.data != nullptr;
+  std::vector<float> unpooled(pool.on || packs ? tile : 0);
+  std::vector<uint8_t> bytes(packs ? tile : 0);
   std::vector<int64_t> fired(a.shape.steps);
   for (int64_t b = first; b < last; ++b) {
     for (int64_t t = 0; kAffine && t < maps; ++t) {
@@ -66,6 +84,10 @@ BSNN_INLINE void ForwardPictures(const LifForward& a, int64_t first, int64_t las
       Repeat(a.shift + row, tiling, shift.data() + t * tile);
     }
     std::fill(fired.begin(), fired.end(), 0);
+    for (int64_t t = 0; packs && t < a.shape.steps; ++t) {
+      std::fill_n(a.bits.data + (t * a.shape.batch + b) * a.bits.picture, a.bits.picture,
+                  uint8_t{0});
+    }
     for (int64_t begin = 0; begin < tiling.plane; begin += tile) {
       const int64_t count = std::min(tile, tiling.plane - begin);
       std::fill(v.begin(), v.end(), 0.0f);
@@ -75,10 +97,14 @@ BSNN_INLINE void ForwardPictures(const LifForward& a, int64_t first, int64_t las
         const int64_t map = kAffine && !a.same_input ? t * tile : 0;
         fired[t] += FireTile<kHard, kAffine, kKeep>(
             a.x + in, scale.data() + map, shift.data() + map, v.data(),
-            pool.on ? unpooled.data() : a.spikes + out, kKeep ? a.potential + out : nullptr, count,
-            decay, threshold);
+            pool.on || packs ? unpooled.data() : a.spikes + out,
+            kKeep ? a.potential + out : nullptr, count, decay, threshold);
         if (pool.on && count == tile) {
           PoolTile(pool, unpooled.data(), a.spikes + pool.Begin(t * a.shape.batch + b, begin));
+        }
+        if (packs) {
+          PackTile(a.bits, t * a.shape.batch + b, begin / tiling.channels, tiling.channels,
+                   unpooled.data(), count, bytes.data());
         }
       }
     }
@@ -162,6 +188,7 @@ BSNN_INLINE void BackwardPicture(const LifBackward& a, const PooledTiles& pool, 
       }
       BackTile<kHard, kDetach, kSurrogate>(grad_spikes, a.potential + at, w.carry.data(), grad,
                                            count, constants);
+      if (a.added != nullptr) AddTile(a.added + at, grad, count);
       if (a.same_input) {
         AddTile(grad, summed, count);
       } else if (a.center != nullptr) {

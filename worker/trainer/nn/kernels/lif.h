@@ -23,6 +23,16 @@ struct Activations {
   int64_t pooled_width = 0;
 };
 
+/// Where spikes go as bits in place of numbers: pictures of [H + 2 padding, W + 2 padding, C] bits,
+/// 0 in the padding (BinaryConvShape in binary_conv.h). C is a multiple of 8.
+struct SpikeBits {
+  uint8_t* data = nullptr;  ///< null: not wanted
+  int64_t width = 1;        ///< W
+  int64_t padding = 0;
+  int64_t row = 0;      ///< bytes of a row, padding included
+  int64_t picture = 0;  ///< bytes of a picture, padding included
+};
+
 /// u[t] = decay v[t-1] + y[t];  s[t] = 1 if u[t] > threshold else 0;
 /// hard reset: v[t] = (1 - s[t]) u[t]; soft: v[t] = u[t] - s[t] threshold;  v[-1] = 0;
 /// y = scale[n, c] x + shift[n, c], n = t B + b, or y = x where scale is null.
@@ -33,7 +43,8 @@ struct LifForward {
   const float* x = nullptr;
   const float* scale = nullptr;    ///< [T*B, C] or null
   const float* shift = nullptr;    ///< [T*B, C] or null
-  float* spikes = nullptr;         ///< [T*B, P, C] or pooled, 0 or 1
+  float* spikes = nullptr;         ///< [T*B, P, C] or pooled, 0 or 1; not looked at with `bits`
+  SpikeBits bits;                  ///< instead of `spikes`, without pooling
   float* potential = nullptr;      ///< u, [T*B, P, C]; null: not wanted
   int64_t* spike_count = nullptr;  ///< [T*B], before pooling; null: not wanted
 };
@@ -49,6 +60,7 @@ struct LifBackward {
   const float* grad_spikes = nullptr;  ///< [T*B, P, C] or pooled
   const float* potential = nullptr;    ///< u of the forward pass
   float* grad = nullptr;               ///< dL/dy
+  const float* added = nullptr;        ///< as `grad`: added to it at last; null: nothing is
   const float* x = nullptr;            ///< with `center`: null where no sums are wanted
   const float* center = nullptr;       ///< [C]
   double* sum_delta = nullptr;
