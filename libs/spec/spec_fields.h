@@ -21,6 +21,9 @@ inline constexpr std::array kWords<NetworkKind> = std::to_array<std::string_view
 template <>
 inline constexpr std::array kWords<Ends> = std::to_array<std::string_view>({"float", "int8"});
 template <>
+inline constexpr std::array kWords<Precision> = std::to_array<std::string_view>({"float32",
+                                                                                 "bf16"});
+template <>
 inline constexpr std::array kWords<Reset> = std::to_array<std::string_view>({"hard", "soft"});
 template <>
 inline constexpr std::array kWords<Surrogate> =
@@ -158,6 +161,8 @@ void VisitFields(Visitor& v, Spec& s) {
            "of initial weights, data order and augmentation");
   v.Number("training.report_every_steps", s.training.report_every_steps, Range{1, 1000000},
            "steps between two progress reports");
+  v.Choice("training.precision", s.training.precision,
+           "of products: float32, or gradients (cuda: both operands) rounded to bf16 first");
 
   v.Number("checkpoint.every_epochs", s.checkpoint.every_epochs, Range{1, 100000},
            "epochs between checkpoints; the last epoch always has one");

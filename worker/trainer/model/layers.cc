@@ -130,10 +130,16 @@ at::Tensor LayeredNetwork::EndWeight(const at::Tensor& weight) const {
   return spec_.network.ends == spec::Ends::kInt8 ? RoundToInt8(weight) : weight;
 }
 
+ConvOptions LayeredNetwork::Options(const at::Tensor& weight, int64_t stride) const {
+  return {.stride = stride,
+          .padding = weight.size(2) / 2,
+          .bf16 = spec_.training.precision == spec::Precision::kBf16};
+}
+
 at::Tensor LayeredNetwork::RunStem(const at::Tensor& images, const at::Tensor& weight,
                                    int64_t stride) {
   const at::Tensor rounded = EndWeight(weight);
-  at::Tensor y = Conv2d(images, rounded, {.stride = stride, .padding = weight.size(2) / 2});
+  at::Tensor y = Conv2d(images, rounded, Options(weight, stride));
   Trace(weight, y);
   return y;
 }
@@ -144,7 +150,7 @@ at::Tensor LayeredNetwork::NoteSpikes(at::Tensor spikes) {
 }
 
 at::Tensor LayeredNetwork::RunConv(const at::Tensor& x, const at::Tensor& weight, int64_t stride) {
-  at::Tensor y = Conv2d(x, weight, {.stride = stride, .padding = weight.size(2) / 2});
+  at::Tensor y = Conv2d(x, weight, Options(weight, stride));
   Trace(weight, y);
   return y;
 }
@@ -152,7 +158,7 @@ at::Tensor LayeredNetwork::RunConv(const at::Tensor& x, const at::Tensor& weight
 at::Tensor LayeredNetwork::RunHidden(const HiddenConv& layer, const at::Tensor& spikes,
                                      int64_t stride, NormCall call) {
   const at::Tensor weight = EffectiveWeight(layer.index);
-  const ConvOptions options{.stride = stride, .padding = weight.size(2) / 2};
+  const ConvOptions options = Options(weight, stride);
   const bool bits = weight_layers_[layer.index].binarization && layer.sees_spikes;
   const at::Tensor y =
       bits ? SpikeConv2d(spikes, weight, options) : Conv2d(spikes, weight, options);
@@ -174,14 +180,11 @@ FiredConv LayeredNetwork::FireHidden(const HiddenConv& layer, const at::Tensor& 
   const LifOptions lif{spec_.neuron, steps(), false};
   if (weight_layers_[layer.index].binarization && layer.sees_spikes && !notes_spikes()) {
     const at::Tensor weight = EffectiveWeight(layer.index);
-    return FireConv2d(x, weight, lif, {.stride = stride, .padding = weight.size(2) / 2},
-                      call.spike_count);
+    return FireConv2d(x, weight, lif, Options(weight, stride), call.spike_count);
   }
   const at::Tensor spikes = NoteSpikes(Lif(x, lif, call.spike_count));
   const at::Tensor weight = EffectiveWeight(layer.index);
-  return {Conv2d(GateSpikes(layer, spikes, call), weight,
-                 {.stride = stride, .padding = weight.size(2) / 2}),
-          x};
+  return {Conv2d(GateSpikes(layer, spikes, call), weight, Options(weight, stride)), x};
 }
 
 at::Tensor LayeredNetwork::GateSpikes(const HiddenConv& layer, const at::Tensor& spikes,

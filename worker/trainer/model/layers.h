@@ -101,6 +101,8 @@ class LayeredNetwork : public Network {
   std::optional<Gate> MakeGate(const std::string& name, int64_t channels);
   at::Tensor EffectiveWeight(size_t index);
   at::Tensor EndWeight(const at::Tensor& weight) const;
+  /// Zero padding of half the kernel.
+  ConvOptions Options(const at::Tensor& weight, int64_t stride) const;
 
   uint64_t next_stream_ = 0;  ///< of the generator: one for each random tensor
 };

@@ -50,6 +50,11 @@ at::Tensor Conv2d(const at::Tensor& x, const at::Tensor& weight, const ConvOptio
     const int64_t h = input.size(2), w = input.size(3);
     input = input.as_strided(input.sizes(), {h * w, 1, w, 1});
   }
+  if (options.bf16 && !input.is_cpu()) {
+    return at::conv2d(input.to(at::kBFloat16), weight.to(at::kBFloat16), /*bias=*/{},
+                      options.stride, options.padding)
+        .to(at::kFloat);
+  }
   return at::conv2d(input, weight, /*bias=*/{}, options.stride, options.padding);
 }
 

@@ -8,10 +8,13 @@ namespace bsnn::trainer {
 struct ConvOptions {
   int64_t stride = 1;
   int64_t padding = 1;
+  bool bf16 = false;  ///< training.precision: operands that are not exact are rounded to bf16
 };
 
 /// Cross-correlation of x [N, I, H, W] with weight [O, I, k, k], zero padding, no bias; float32,
 /// one device, any memory format. Returns [N, O, H', W'] in channels-last memory.
+/// With bf16, on other devices than the CPU, both operands, the product and the gradients are
+/// rounded to bf16 on their way, as torch.autocast does; on the CPU all stays float32.
 /// Differentiable in both. Throws c10::Error if the shapes do not fit.
 /// Source: torch.nn.functional.conv2d.
 at::Tensor Conv2d(const at::Tensor& x, const at::Tensor& weight, const ConvOptions& options);

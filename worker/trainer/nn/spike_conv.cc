@@ -20,7 +20,8 @@ BinaryConvShape ShapeOf(const at::Tensor& x, const at::Tensor& weight, const Con
           .out = weight.size(0),
           .kernel = weight.size(2),
           .stride = options.stride,
-          .padding = options.padding};
+          .padding = options.padding,
+          .bf16 = options.bf16};
 }
 
 int64_t Blocks(int64_t count, int64_t size) { return (count + size - 1) / size; }

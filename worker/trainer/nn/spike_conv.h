@@ -15,7 +15,9 @@ namespace bsnn::trainer {
 /// -scale_o or +scale_o with scale_o > 0 (Binarize).
 /// Returns [N, O, H', W'] in channels-last memory: whole numbers times scale_o, rounded once. The
 /// gradients are sums of float32 in an order that the shape alone decides, whatever the threads.
-/// Differentiable in both. Throws c10::Error if the shapes do not fit. Source: ours.
+/// With bf16, dL/dy is rounded to bf16 (to the nearest, ties to even) where it enters a product:
+/// the other operand is exact anyway. Differentiable in both. Throws c10::Error if the shapes do
+/// not fit. Source: ours.
 at::Tensor SpikeConv2d(const at::Tensor& spikes, const at::Tensor& weight,
                        const ConvOptions& options);
 

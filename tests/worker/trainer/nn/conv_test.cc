@@ -32,16 +32,17 @@ struct SpikeConvRun {
   at::Tensor y, grad_x, grad_weight;
 };
 
-SpikeConvRun RunSpikeConv(const SpikeConvCase& c, at::ScalarType type) {
+SpikeConvRun RunSpikeConv(const SpikeConvCase& c, at::ScalarType type, bool bf16 = false) {
   const at::Tensor spikes = NormalActivations(c.input, 1).gt(0.4).to(at::kFloat);
   const at::Tensor scale = Normal({c.out, 1, 1, 1}, 2).abs().add(0.1);
   const at::Tensor sign = Normal({c.out, c.input[1], c.kernel, c.kernel}, 3).ge(0);
   const at::Tensor x = Leaf(spikes.to(type)),
                    weight = Leaf(at::where(sign, scale, -scale).to(type).contiguous());
-  const at::Tensor y = type == at::kDouble
-                           ? at::conv2d(x, weight, {}, c.stride, c.padding)
-                           : SpikeConv2d(x, weight, {.stride = c.stride, .padding = c.padding});
-  const at::Tensor grad = NormalActivations(y.sizes(), 4).to(type);
+  const at::Tensor y = type == at::kDouble ? at::conv2d(x, weight, {}, c.stride, c.padding)
+                                           : SpikeConv2d(x, weight, {c.stride, c.padding, bf16});
+  at::Tensor grad = NormalActivations(y.sizes(), 4);
+  if (bf16 && type == at::kDouble) grad = grad.to(at::kBFloat16);
+  grad = grad.to(type);
   const auto grads = torch::autograd::grad({y}, {x, weight}, {grad});
   return {y.detach(), grads[0], grads[1]};
 }
@@ -60,6 +61,21 @@ TEST(SpikeConv2d, AgreesWithConv2dInFloat64ForAnyShape) {
     EXPECT_LE(Difference(fast.y, exact.y), 2e-7);
     EXPECT_LE(Difference(fast.grad_x, exact.grad_x), 1e-6);
     EXPECT_LE(Difference(fast.grad_weight, exact.grad_weight), 1e-6);
+  }
+}
+
+TEST(SpikeConv2d, WithBf16RoundsTheGradientAndNothingElse) {
+  for (const int64_t out : {24, 80}) {
+    const SpikeConvCase c{{18, 48, 6, 6}, out, 3, 1, 1};
+    const SpikeConvRun fast = RunSpikeConv(c, at::kFloat, true),
+                       exact = RunSpikeConv(c, at::kDouble, true),
+                       unrounded = RunSpikeConv(c, at::kFloat);
+    EXPECT_TRUE(fast.y.equal(unrounded.y));
+    EXPECT_LE(Difference(fast.grad_x, exact.grad_x), 1e-6);
+    EXPECT_LE(Difference(fast.grad_weight, exact.grad_weight), 1e-6);
+    const double gap = Difference(unrounded.grad_weight, exact.grad_weight);
+    EXPECT_GT(gap, 1e-4);
+    EXPECT_LT(gap, 1e-2);
   }
 }
 

@@ -27,6 +27,7 @@ struct BinaryConvShape {
   int64_t kernel = 3;    ///< k
   int64_t stride = 1;
   int64_t padding = 1;
+  bool bf16 = false;  ///< dL/dy is rounded to bf16 where it enters a product
 
   int64_t out_height() const { return (height + 2 * padding - kernel) / stride + 1; }
   int64_t out_width() const { return (width + 2 * padding - kernel) / stride + 1; }

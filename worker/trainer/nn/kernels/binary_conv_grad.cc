@@ -84,6 +84,7 @@ BSNN_INLINE void GatherReals(const BinaryConvShape& s, const GradInputUnit& unit
       Transpose4(block + n * kReals + o, kReals, to + o * kLanes + n, kLanes);
     }
   }
+  if (s.bf16) RoundToBf16(reals, count);
   for (int64_t o = 0; o < count; ++o) reals[o] *= scale[o];
   std::fill(reals + count, reals + padded, Lanes{});
 }
@@ -203,6 +204,7 @@ BSNN_INLINE void AddBlocks(const BinaryConvShape& s, const float* grad_y, int64_
       const int64_t span = std::min(kTileWords * kWordBits, s.taps() * s.in - k * kWordBits);
       for (int64_t b = 0; b < count; ++b) {
         LoadReals(s, grad_y, (block + b) * kReals, group * kLanes, scratch.reals.get());
+        if (s.bf16) RoundToBf16(scratch.reals.get(), kReals);
         BuildTables<false>(scratch.reals.get(), kTables, scratch.tables.get());
         AddSums<kTables>(scratch.tables.get(), scratch.columns.get() + (b * words + k) * kWordBits,
                          span, sums + group * group_size + k * kWordBits);

@@ -36,6 +36,16 @@ class Scratch {
   T* data_;
 };
 
+/// Rounded to bf16's 8 significant bits, to the nearest, ties to even; infinities stay.
+BSNN_INLINE void RoundToBf16(Lanes* numbers, int64_t count) {
+  typedef uint32_t Bits __attribute__((vector_size(64)));
+  for (int64_t i = 0; i < count; ++i) {
+    const auto bits = reinterpret_cast<Bits>(numbers[i]);
+    const Bits rounded = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000u;
+    numbers[i] = reinterpret_cast<Lanes>(rounded);
+  }
+}
+
 /// tables[16 k + p] = the sum of reals[4k .. 4k + 3], each with a sign (bit 1: plus), or each that
 /// its bit in p picks.
 template <bool kSigned>
