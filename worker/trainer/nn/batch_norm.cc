@@ -167,7 +167,8 @@ at::Tensor Delta(const at::Tensor& grad, const at::Tensor& x, const at::Tensor& 
                 [&](int64_t first, int64_t last) { kernels::RunDeltaSums(args, first, last); });
     return grad;
   }
-  return RunLifBackwardPass(grad, potential, saved.lif, {x, center.data(), sum, sum_x});
+  return RunLifBackwardPass(grad, {.potential = potential}, saved.lif,
+                            {x, center.data(), sum, sum_x});
 }
 
 class NormGateFireFunction : public torch::autograd::Function<NormGateFireFunction> {

@@ -26,9 +26,15 @@ struct LifSums {
   double* sum_delta_x = nullptr;  ///< [N, C]
 };
 
+/// What the neuron's backward pass starts from.
+struct LifHistory {
+  at::Tensor potential;  ///< u of the forward pass; or undefined, and
+  at::Tensor drive;      ///< its x, without map, pooling and same_input
+};
+
 /// The gradient at the neuron's input (behind the map), plus `added` where it is defined;
 /// channels-last.
-at::Tensor RunLifBackwardPass(const at::Tensor& grad_spikes, const at::Tensor& potential,
+at::Tensor RunLifBackwardPass(const at::Tensor& grad_spikes, const LifHistory& history,
                               const LifOptions& options, const LifSums& sums,
                               const at::Tensor& added = {});
 

@@ -56,22 +56,24 @@ LifResult RunLifPass(const at::Tensor& x, const LifOptions& options, const LifMa
   return out;
 }
 
-at::Tensor RunLifBackwardPass(const at::Tensor& grad_output, const at::Tensor& potential,
+at::Tensor RunLifBackwardPass(const at::Tensor& grad_output, const LifHistory& history,
                               const LifOptions& options, const LifSums& sums,
                               const at::Tensor& addend) {
   const at::Tensor grad_spikes = ChannelsLast(grad_output);
   const at::Tensor added = addend.defined() ? ChannelsLast(addend) : addend;
-  const int64_t batch = potential.size(0) / options.steps;
-  const kernels::Activations shape = ShapeOf(potential, batch, options);
-  at::Tensor grad = EmptyChannelsLast({options.same_input ? batch : potential.size(0),
-                                       potential.size(1), potential.size(2), potential.size(3)},
-                                      potential);
+  const at::Tensor& full = history.potential.defined() ? history.potential : history.drive;
+  const int64_t batch = full.size(0) / options.steps;
+  const kernels::Activations shape = ShapeOf(full, batch, options);
+  at::Tensor grad = EmptyChannelsLast(
+      {options.same_input ? batch : full.size(0), full.size(1), full.size(2), full.size(3)}, full);
+  const bool recalls = !history.potential.defined();
   const kernels::LifBackward args{
       .shape = shape,
       .neuron = options.neuron,
       .same_input = options.same_input,
       .grad_spikes = grad_spikes.const_data_ptr<float>(),
-      .potential = potential.const_data_ptr<float>(),
+      .potential = recalls ? nullptr : full.const_data_ptr<float>(),
+      .drive = recalls ? full.const_data_ptr<float>() : nullptr,
       .grad = grad.mutable_data_ptr<float>(),
       .added = added.defined() ? added.const_data_ptr<float>() : nullptr,
       .x = sums.x.defined() ? sums.x.const_data_ptr<float>() : nullptr,
@@ -110,9 +112,9 @@ class LifFunction : public torch::autograd::Function<LifFunction> {
   static TensorList backward(torch::autograd::AutogradContext* ctx, TensorList grads) {
     const at::Tensor potential = ctx->get_saved_variables()[0];
     const LifOptions& options = KeptBy<LifOptions>(ctx);
-    const at::Tensor grad = potential.is_cpu()
-                                ? RunLifBackwardPass(grads[0], potential, options, {})
-                                : LifBackwardPlain(grads[0], potential, options);
+    const at::Tensor grad =
+        potential.is_cpu() ? RunLifBackwardPass(grads[0], {.potential = potential}, options, {})
+                           : LifBackwardPlain(grads[0], potential, options);
     return {grad, at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };

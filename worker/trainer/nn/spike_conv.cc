@@ -122,11 +122,11 @@ class FireConvFunction : public torch::autograd::Function<FireConvFunction> {
     const BinaryConvShape s = ShapeOf(x, weight, options);
     const Saved saved{s, Pack(s, weight)};
     at::Tensor bits = at::empty({s.bit_bytes()}, x.options().dtype(at::kByte));
-    const LifResult fired = RunLifPass(
-        x, lif, {}, keep, *spike_count,
+    RunLifPass(
+        x, lif, {}, /*keep=*/false, *spike_count,
         {bits.mutable_data_ptr<uint8_t>(), s.width, s.padding, s.bit_row(), s.bit_picture()});
     if (keep) {
-      ctx->save_for_backward({bits, fired.potential});
+      ctx->save_for_backward({bits, x});
       Keep(ctx, Both{saved, lif});
     }
     return {Run(saved, bits, x), input};
@@ -139,7 +139,8 @@ class FireConvFunction : public torch::autograd::Function<FireConvFunction> {
     if (!grads[0].defined()) return out[0] = grads[1], out;
     const at::Tensor grad_y = ChannelsLast(grads[0]);
     if (ctx->needs_input_grad(0)) {
-      out[0] = RunLifBackwardPass(GradInput(conv, grad_y), tensors[1], lif, {}, grads[1]);
+      out[0] =
+          RunLifBackwardPass(GradInput(conv, grad_y), {.drive = tensors[1]}, lif, {}, grads[1]);
     }
     if (ctx->needs_input_grad(1)) out[1] = GradWeight(conv, tensors[0], grad_y);
     return out;

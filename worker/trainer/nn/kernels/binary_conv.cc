@@ -17,7 +17,7 @@ int64_t PaddedOut(const BinaryConvShape& s) { return DivideUp(s.out, 8) * 8; }
 }  // namespace
 
 BinaryWeights::BinaryWeights(const BinaryConvShape& s)
-    : scale(s.out),
+    : scale(PaddedOut(s)),
       forward(s.words() * PaddedOut(s)),
       back(DivideUp(s.out, kOutputBlock) * s.words() * kWordBits) {}
 

@@ -44,7 +44,7 @@ struct BinaryConvShape {
 
 /// The signs of a layer's effective weights, in the orders that the passes want.
 struct BinaryWeights {
-  std::vector<float> scale;       ///< [O]
+  std::vector<float> scale;       ///< [O rounded up to 8]
   std::vector<uint64_t> forward;  ///< [words, O rounded up to 8]: a word of (tap, channel)
   std::vector<uint64_t> back;     ///< [ceil(O / 64), words * 64]: a word of outputs
 

@@ -54,7 +54,7 @@ BSNN_INLINE void FlushRow(const BinaryConvShape& s, const GradInputUnit& unit, i
     const float* const sums = reinterpret_cast<const float*>(ring.At(row, w + s.padding));
     for (int64_t c = 0; c < ring.channels; c += 4) {
       for (int64_t n = 0; n < kLanes; n += 4) {
-        Transpose4(sums + c * kLanes + n, kLanes, block + n * kReals + c, kReals);
+        Transpose4(sums + c * kLanes + n, kLanes, Four{1, 1, 1, 1}, block + n * kReals + c, kReals);
       }
     }
     for (int64_t n = 0; n < unit.pictures; ++n) {
@@ -78,14 +78,14 @@ BSNN_INLINE void GatherReals(const BinaryConvShape& s, const GradInputUnit& unit
     for (int64_t o = 0; o < count; o += kLanes) __builtin_prefetch(from + kAhead * s.out + o);
     CopyFloats(from, count, block + n * kReals);
   }
+  if (s.bf16) RoundToBf16(reinterpret_cast<Lanes*>(block), kLanes * kReals / kLanes);
   float* const to = reinterpret_cast<float*>(reals);
   for (int64_t o = 0; o < count; o += 4) {
+    const Four factor = LoadFour(scale + o);
     for (int64_t n = 0; n < kLanes; n += 4) {
-      Transpose4(block + n * kReals + o, kReals, to + o * kLanes + n, kLanes);
+      Transpose4(block + n * kReals + o, kReals, factor, to + o * kLanes + n, kLanes);
     }
   }
-  if (s.bf16) RoundToBf16(reals, count);
-  for (int64_t o = 0; o < count; ++o) reals[o] *= scale[o];
   std::fill(reals + count, reals + padded, Lanes{});
 }
 

@@ -161,7 +161,21 @@ BSNN_INLINE void AddSums(const float* __restrict grad, const float* __restrict x
 
 struct BackwardScratch {
   std::vector<float> carry, step_grad, unpooled, center, sum, sum_x;
+  std::vector<float> v, spikes, potential;  ///< where u is found again
 };
+
+/// The potential of one tile at all steps, found again: cheaper than to write it and read it back.
+template <bool kHard>
+BSNN_INLINE void RecallTile(const LifBackward& a, int64_t at, int64_t step, int64_t count,
+                            int64_t tile, BackwardScratch& w) {
+  std::fill(w.v.begin(), w.v.end(), 0.0f);
+  for (int64_t t = 0; t < a.shape.steps; ++t) {
+    FireTile<kHard, false, true>(a.drive + at + t * step, nullptr, nullptr, w.v.data(),
+                                 w.spikes.data(), w.potential.data() + t * tile, count,
+                                 static_cast<float>(a.neuron.decay),
+                                 static_cast<float>(a.neuron.threshold));
+  }
+}
 
 template <bool kHard, bool kDetach, Surrogate kSurrogate>
 BSNN_INLINE void BackwardPicture(const LifBackward& a, const PooledTiles& pool, int64_t b,
@@ -176,18 +190,23 @@ BSNN_INLINE void BackwardPicture(const LifBackward& a, const PooledTiles& pool, 
     std::fill(w.carry.begin(), w.carry.end(), 0.0f);
     float* const summed = a.grad + b * tiling.plane + begin;
     if (a.same_input) std::fill(summed, summed + count, 0.0f);
+    if (a.potential == nullptr) {
+      RecallTile<kHard>(a, b * tiling.plane + begin, a.shape.batch * tiling.plane, count, tile, w);
+    }
     for (int64_t t = a.shape.steps - 1; t >= 0; --t) {
       const int64_t at = (t * a.shape.batch + b) * tiling.plane + begin;
+      const float* const potential =
+          a.potential != nullptr ? a.potential + at : w.potential.data() + t * tile;
       float* const grad = a.same_input ? w.step_grad.data() : a.grad + at;
       const float* grad_spikes = pool.on ? w.unpooled.data() : a.grad_spikes + at;
       if (pool.on && count == tile) {
-        UnpoolTile(pool, a.potential + at, constants.threshold,
+        UnpoolTile(pool, potential, constants.threshold,
                    a.grad_spikes + pool.Begin(t * a.shape.batch + b, begin), w.unpooled.data());
       } else if (pool.on) {  // an odd last row, which pooling does not see
         std::fill(w.unpooled.begin(), w.unpooled.end(), 0.0f);
       }
-      BackTile<kHard, kDetach, kSurrogate>(grad_spikes, a.potential + at, w.carry.data(), grad,
-                                           count, constants);
+      BackTile<kHard, kDetach, kSurrogate>(grad_spikes, potential, w.carry.data(), grad, count,
+                                           constants);
       if (a.added != nullptr) AddTile(a.added + at, grad, count);
       if (a.same_input) {
         AddTile(grad, summed, count);
@@ -209,12 +228,16 @@ BSNN_INLINE void BackwardPictures(const LifBackward& a, int64_t first, int64_t l
   const Tiling& tiling = pool.tiling;
   const int64_t maps = a.same_input ? 1 : a.shape.steps;
   const int64_t lanes = a.center != nullptr ? tiling.tile : 0;
+  const int64_t recalled = a.potential == nullptr ? tiling.tile : 0;
   BackwardScratch w{std::vector<float>(tiling.tile),
                     std::vector<float>(a.same_input ? tiling.tile : 0),
                     std::vector<float>(pool.on ? tiling.tile : 0),
                     std::vector<float>(lanes),
                     std::vector<float>(maps * lanes),
-                    std::vector<float>(maps * lanes)};
+                    std::vector<float>(maps * lanes),
+                    std::vector<float>(recalled),
+                    std::vector<float>(recalled),
+                    std::vector<float>(a.shape.steps * recalled)};
   if (a.center != nullptr) Repeat(a.center, tiling, w.center.data());
   for (int64_t b = first; b < last; ++b) {
     std::fill(w.sum.begin(), w.sum.end(), 0.0f);

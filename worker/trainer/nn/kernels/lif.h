@@ -58,7 +58,8 @@ struct LifBackward {
   spec::NeuronSpec neuron;
   bool same_input = false;
   const float* grad_spikes = nullptr;  ///< [T*B, P, C] or pooled
-  const float* potential = nullptr;    ///< u of the forward pass
+  const float* potential = nullptr;    ///< u of the forward pass; null: found again from `drive`
+  const float* drive = nullptr;        ///< y of the forward pass, [T*B, P, C], without a map
   float* grad = nullptr;               ///< dL/dy
   const float* added = nullptr;        ///< as `grad`: added to it at last; null: nothing is
   const float* x = nullptr;            ///< with `center`: null where no sums are wanted

@@ -103,26 +103,31 @@ BSNN_INLINE void AddSums(const Lanes* tables, int64_t used, const uint64_t* word
   AddSums<16>(tables, words, count, sums);
 }
 
-/// to[column * to_stride + row] = from[row * from_stride + column], 4 by 4.
-BSNN_INLINE void Transpose4(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
-  typedef float Four __attribute__((vector_size(16)));
-  typedef float UnalignedFour __attribute__((vector_size(16), aligned(4), may_alias));
+typedef float Four __attribute__((vector_size(16)));
+typedef float UnalignedFour __attribute__((vector_size(16), aligned(4), may_alias));
+
+BSNN_INLINE Four LoadFour(const float* from) {
+  return *reinterpret_cast<const UnalignedFour*>(from);
+}
+
+/// to[column * to_stride + row] = scale[column] from[row * from_stride + column], 4 by 4.
+BSNN_INLINE void Transpose4(const float* from, int64_t from_stride, Four scale, float* to,
+                            int64_t to_stride) {
   typedef int Index __attribute__((vector_size(16)));
-  const auto* const rows = reinterpret_cast<const UnalignedFour*>(from);
-  const Four a = *rows;
-  const Four b = *reinterpret_cast<const UnalignedFour*>(from + from_stride);
-  const Four c = *reinterpret_cast<const UnalignedFour*>(from + 2 * from_stride);
-  const Four d = *reinterpret_cast<const UnalignedFour*>(from + 3 * from_stride);
+  const Four a = LoadFour(from) * scale;
+  const Four b = LoadFour(from + from_stride) * scale;
+  const Four c = LoadFour(from + 2 * from_stride) * scale;
+  const Four d = LoadFour(from + 3 * from_stride) * scale;
   const Four ab = __builtin_shuffle(a, b, Index{0, 4, 1, 5});
   const Four cd = __builtin_shuffle(c, d, Index{0, 4, 1, 5});
   const Four ab2 = __builtin_shuffle(a, b, Index{2, 6, 3, 7});
   const Four cd2 = __builtin_shuffle(c, d, Index{2, 6, 3, 7});
-  *reinterpret_cast<UnalignedFour*>(to) = __builtin_shuffle(ab, cd, Index{0, 1, 4, 5});
-  *reinterpret_cast<UnalignedFour*>(to + to_stride) = __builtin_shuffle(ab, cd, Index{2, 3, 6, 7});
-  *reinterpret_cast<UnalignedFour*>(to + 2 * to_stride) =
-      __builtin_shuffle(ab2, cd2, Index{0, 1, 4, 5});
-  *reinterpret_cast<UnalignedFour*>(to + 3 * to_stride) =
-      __builtin_shuffle(ab2, cd2, Index{2, 3, 6, 7});
+  const Four columns[] = {__builtin_shuffle(ab, cd, Index{0, 1, 4, 5}),
+                          __builtin_shuffle(ab, cd, Index{2, 3, 6, 7}),
+                          __builtin_shuffle(ab2, cd2, Index{0, 1, 4, 5}),
+                          __builtin_shuffle(ab2, cd2, Index{2, 3, 6, 7})};
+  for (int64_t i = 0; i < 4; ++i)
+    *reinterpret_cast<UnalignedFour*>(to + i * to_stride) = columns[i];
 }
 
 }  // namespace bsnn::trainer::kernels
