@@ -216,6 +216,20 @@ void CheckTogether(const JobSpec& spec, std::string_view prefix, std::vector<Fie
         "optimizer.binary_rate_factor", fmt::format("{}", spec.optimizer.binary_rate_factor),
         "1 where network.kind is snn or optimizer.name is bop or t_bso: no latent binary weights");
   }
+  const bool in_folders = spec.data.name == DataName::kImageFolder;
+  if (spec.augmentation.resized_crop && !in_folders && is_right("augmentation.resized_crop") &&
+      is_right("data.name")) {
+    fault("augmentation.resized_crop", "true",
+          fmt::format("false where data.name is {}", WordOf(spec.data.name)));
+  }
+  const bool in_colour =
+      in_folders || spec.data.name == DataName::kCifar10 || spec.data.name == DataName::kCifar100;
+  if (spec.augmentation.auto_augment && !in_colour && is_right("augmentation.auto_augment") &&
+      is_right("data.name")) {
+    fault("augmentation.auto_augment", "true",
+          fmt::format("false where data.name is {}: its pictures are not in colour",
+                      WordOf(spec.data.name)));
+  }
   if (spec.training.batch_parts > spec.training.batch_size && is_right("training.batch_parts") &&
       is_right("training.batch_size")) {
     fault("training.batch_parts", std::to_string(spec.training.batch_parts),

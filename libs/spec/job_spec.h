@@ -45,7 +45,7 @@ enum class GatePlace { kAfterBn, kBeforeBn, kOnSpikes };
 enum class LossName { kCrossEntropy, kTet };
 enum class OptimizerName { kSgd, kAdam, kAdamw, kBop, kTbso };
 enum class ScheduleName { kCosine, kConstant, kStep };
-enum class DataName { kMnist, kFashionMnist, kGenerated, kCifar10, kCifar100 };
+enum class DataName { kMnist, kFashionMnist, kGenerated, kCifar10, kCifar100, kImageFolder };
 enum class Device { kAny, kCpu, kCuda };
 
 struct NetworkSpec {
@@ -114,11 +114,14 @@ struct DataSpec {
   DataName name = DataName::kMnist;
   int32_t train_limit = 0;
   int32_t test_limit = 0;
+  int32_t picture_side = 224;
 };
 
 struct AugmentationSpec {
   int32_t crop_padding = 0;
+  bool resized_crop = false;
   bool flip = false;
+  bool auto_augment = false;
   int32_t cutout = 0;
 };
 
@@ -142,6 +145,7 @@ struct ResourcesSpec {
   int32_t slots = 1;
   Device device = Device::kAny;
   int32_t threads = 0;
+  int32_t loader_threads = 1;
 };
 
 struct SchedulingSpec {

@@ -55,8 +55,8 @@ template <>
 inline constexpr std::array kWords<ScheduleName> =
     std::to_array<std::string_view>({"cosine", "constant", "step"});
 template <>
-inline constexpr std::array kWords<DataName> =
-    std::to_array<std::string_view>({"mnist", "fashion_mnist", "generated", "cifar10", "cifar100"});
+inline constexpr std::array kWords<DataName> = std::to_array<std::string_view>(
+    {"mnist", "fashion_mnist", "generated", "cifar10", "cifar100", "image_folder"});
 template <>
 inline constexpr std::array kWords<Device> = std::to_array<std::string_view>({"any", "cpu",
                                                                               "cuda"});
@@ -145,11 +145,17 @@ void VisitFields(Visitor& v, Spec& s) {
            "first n training pictures only; 0 is all");
   v.Number("data.test_limit", s.data.test_limit, Range{0, 1e8},
            "first n test pictures only; 0 is all");
+  v.Number("data.picture_side", s.data.picture_side, Range{16, 1024},
+           "image_folder: side of the pictures that the network sees, pixels");
 
+  v.Flag("augmentation.resized_crop", s.augmentation.resized_crop,
+         "image_folder: training pictures are a random box, resized; else the middle, as in tests");
   v.Number("augmentation.crop_padding", s.augmentation.crop_padding, Range{0, 64},
            "training pictures: random crop after this many zeros on each side; 0 is none");
   v.Flag("augmentation.flip", s.augmentation.flip,
          "training pictures: mirror images with probability 1/2");
+  v.Flag("augmentation.auto_augment", s.augmentation.auto_augment,
+         "training pictures in colour: AutoAugment's policy for CIFAR-10");
   v.Number("augmentation.cutout", s.augmentation.cutout, Range{0, 1024},
            "training pictures: side of a square of zeros at a random place; 0 is none");
 
@@ -177,6 +183,8 @@ void VisitFields(Visitor& v, Spec& s) {
   v.Choice("resources.device", s.resources.device, "kind of slot");
   v.Number("resources.threads", s.resources.threads, Range{0, 1024},
            "CPU threads of the trainer; 0 divides the worker's cores by its slots");
+  v.Number("resources.loader_threads", s.resources.loader_threads, Range{0, 64},
+           "threads besides, which make batches ahead of the step; 0 makes each when it is taken");
 
   v.Number("scheduling.priority", s.scheduling.priority, Range{-1000, 1000}, "larger is sooner");
   v.Number("scheduling.max_restarts", s.scheduling.max_restarts, Range{0, 1000},

@@ -61,7 +61,7 @@ bool ReadIdxPictures(std::string_view content) {
 }
 
 bool ReadCifarPictures(std::string_view content) {
-  trainer::CifarPictures pictures;
+  trainer::Pictures pictures;
   if (!trainer::ParseCifar(content, {.label_bytes = 2, .classes = 100}, pictures).ok())
     return false;
   BSNN_CHECK(std::ssize(pictures.pixels) == std::ssize(pictures.labels) * trainer::kCifarPixels);

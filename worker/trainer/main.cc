@@ -135,7 +135,7 @@ absl::Status WritePredictions(const std::string& path, const Dataset& data,
                               const Evaluation& evaluation) {
   std::string text = "index,label,prediction\n";
   for (size_t i = 0; i < evaluation.predictions.size(); ++i) {
-    text += fmt::format("{},{},{}\n", i, data.labels[i], evaluation.predictions[i]);
+    text += fmt::format("{},{},{}\n", i, data.labels()[i], evaluation.predictions[i]);
   }
   return base::WriteFileDurably(path, text);
 }
@@ -145,36 +145,38 @@ absl::Status EvaluateCheckpoint(const Arguments& arguments) {
   ASSIGN_OR_RETURN(const spec::JobSpec spec, spec::ParseJobSpec(checkpoint.manifest.spec));
   ASSIGN_OR_RETURN(const at::Device device, ChooseDevice(arguments.device, spec::Device::kAny));
   if (arguments.threads > 0) at::set_num_threads(arguments.threads);
-  ASSIGN_OR_RETURN(const Dataset data, LoadDataset(spec.data, arguments.data, Split::kTest));
-  ASSIGN_OR_RETURN(const auto network, Network::Make(spec, data.shape));
+  ASSIGN_OR_RETURN(const auto opened, OpenDataset(spec.data, arguments.data, Split::kTest));
+  const Dataset& data = *opened;
+  ASSIGN_OR_RETURN(const auto network, Network::Make(spec, data.shape()));
   ASSIGN_OR_RETURN(const NamedTensors tensors, LoadTensors(checkpoint.path / "model.safetensors"));
   RETURN_IF_ERROR(RestoreState(network->State(), tensors, checkpoint.path.string()));
   network->To(device);
-  const auto evaluation = Evaluate(*network, device, data, 256, StopRequested);
-  if (!evaluation) return absl::CancelledError("stopped on request");
+  ASSIGN_OR_RETURN(
+      const Evaluation evaluation,
+      Evaluate(*network, device, data, 256, spec.resources.loader_threads, StopRequested));
   fmt::print("checkpoint {} (step {}, digest {})\n", arguments.evaluate, checkpoint.manifest.step,
              checkpoint.digest);
   fmt::print("test accuracy {:.2f} % ({} of {} pictures), loss {:.4f}\n",
-             100 * evaluation->accuracy_ratio(), evaluation->correct, evaluation->pictures,
-             evaluation->loss);
-  for (int64_t label = 0; label < data.shape.classes; ++label) {
+             100 * evaluation.accuracy_ratio(), evaluation.correct, evaluation.pictures,
+             evaluation.loss);
+  for (int64_t label = 0; label < data.shape().classes; ++label) {
     int64_t pictures = 0, correct = 0;
-    for (size_t i = 0; i < data.labels.size(); ++i) {
-      pictures += data.labels[i] == label;
-      correct += data.labels[i] == label && evaluation->predictions[i] == label;
+    for (size_t i = 0; i < data.labels().size(); ++i) {
+      pictures += data.labels()[i] == label;
+      correct += data.labels()[i] == label && evaluation.predictions[i] == label;
     }
     if (pictures > 0)
       fmt::print("  class {}: {:.2f} % of {}\n", label,
                  100.0 * static_cast<double>(correct) / static_cast<double>(pictures), pictures);
   }
   if (arguments.predictions.empty()) return absl::OkStatus();
-  return WritePredictions(arguments.predictions, data, *evaluation);
+  return WritePredictions(arguments.predictions, data, evaluation);
 }
 
 absl::Status Describe(const Arguments& arguments) {
   ASSIGN_OR_RETURN(const std::string text, base::ReadFile(arguments.spec, base::kSpecBytesMax));
   ASSIGN_OR_RETURN(const spec::JobSpec spec, spec::ParseJobSpec(text));
-  const InputShape shape = ShapeOf(spec.data.name);
+  ASSIGN_OR_RETURN(const InputShape shape, ShapeOf(spec.data, arguments.data));
   ASSIGN_OR_RETURN(const auto network, Network::Make(spec, shape));
   fmt::print("{}", DescribeNetwork(spec, shape, *network));
   return absl::OkStatus();

@@ -54,6 +54,18 @@ TEST(JobSpec, EveryWrongFieldIsNamedInOneReply) {
                   FieldFault{"training.batch_size", "\"64\"", "whole number 1 to 65536"}));
 }
 
+TEST(JobSpec, AugmentationOfOtherDataIsRefused) {
+  EXPECT_THAT(
+      FaultsIn(R"({"augmentation": {"auto_augment": true, "resized_crop": true}})"),
+      testing::UnorderedElementsAre(Field(&FieldFault::field, "augmentation.auto_augment"),
+                                    Field(&FieldFault::field, "augmentation.resized_crop")));
+  EXPECT_THAT(FaultsIn(R"({"data": {"name": "cifar100"}, "augmentation": {"auto_augment": true}})"),
+              testing::IsEmpty());
+  EXPECT_THAT(FaultsIn(R"({"data": {"name": "image_folder"},
+                           "augmentation": {"auto_augment": true, "resized_crop": true}})"),
+              testing::IsEmpty());
+}
+
 TEST(JobSpec, NumbersAreRefusedJustOutsideTheirRange) {
   for (const auto& row : DescribeFields()) {
     double low = 0, high = 0;

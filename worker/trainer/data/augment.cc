@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "worker/trainer/data/auto_augment.h"
 #include "worker/trainer/data/random_stream.h"
 
 namespace bsnn::trainer {
@@ -10,6 +11,10 @@ namespace {
 constexpr uint64_t kStreamOfAugmentation = 0x6175676D656E74;  // "augment"
 
 }  // namespace
+
+bool ChangesPictures(const spec::AugmentationSpec& spec) {
+  return spec.crop_padding != 0 || spec.flip || spec.auto_augment || spec.cutout != 0;
+}
 
 void Augment(const spec::AugmentationSpec& spec, const PictureSize& size, const Draw& draw,
              std::span<const uint8_t> in, std::span<uint8_t> out) {
@@ -36,6 +41,7 @@ void Augment(const spec::AugmentationSpec& spec, const PictureSize& size, const 
       }
     }
   }
+  if (spec.auto_augment) AutoAugment(size, random, out);
   if (spec.cutout == 0) return;
   const int64_t top = std::max<int64_t>(0, y - spec.cutout / 2);
   const int64_t bottom = std::min(size.height, y - spec.cutout / 2 + spec.cutout);

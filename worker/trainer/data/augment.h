@@ -6,17 +6,9 @@
 #include <span>
 
 #include "spec/job_spec.h"
+#include "worker/trainer/data/picture_ops.h"
 
 namespace bsnn::trainer {
-
-/// Planes of bytes, row-major [C, H, W].
-struct PictureSize {
-  int64_t channels = 1;
-  int64_t height = 1;
-  int64_t width = 1;
-
-  int64_t bytes() const { return channels * height * width; }
-};
 
 struct Draw {
   int64_t seed = 0;
@@ -24,10 +16,15 @@ struct Draw {
   int64_t picture = 0;  ///< index in the training set
 };
 
+/// Whether Augment does anything at all.
+bool ChangesPictures(const spec::AugmentationSpec& spec);
+
 /// Writes the changed `in` to `out`; both hold size.bytes() and do not overlap. In this order, each
 /// as `spec` asks: a crop from the picture padded with `crop_padding` zeros on each side, a mirror
-/// image with probability 1/2, a square of zeros of side `cutout` around a random pixel, cut off at
-/// the borders. Source: DeVries and Taylor, 2017 (Cutout); the order as in science.md §1.7.
+/// image with probability 1/2, AutoAugment's CIFAR policy (auto_augment.h; three planes), a square
+/// of zeros of side `cutout` around a random pixel, cut off at the borders. AutoAugment's
+/// numbers are drawn last. Source: DeVries and
+/// Taylor, 2017 (Cutout); the order as in science.md §1.7.
 void Augment(const spec::AugmentationSpec& spec, const PictureSize& size, const Draw& draw,
              std::span<const uint8_t> in, std::span<uint8_t> out);
 

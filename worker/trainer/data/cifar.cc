@@ -4,11 +4,11 @@
 
 #include "base/file.h"
 #include "base/status.h"
+#include "worker/trainer/data/in_file.h"
 
 namespace bsnn::trainer {
 
-absl::Status ParseCifar(std::string_view content, const CifarFormat& format,
-                        CifarPictures& pictures) {
+absl::Status ParseCifar(std::string_view content, const CifarFormat& format, Pictures& pictures) {
   const auto label_bytes = static_cast<size_t>(format.label_bytes);
   const size_t record = label_bytes + static_cast<size_t>(kCifarPixels);
   const size_t count = content.size() / record;
@@ -35,11 +35,9 @@ absl::Status ParseCifar(std::string_view content, const CifarFormat& format,
 }
 
 absl::Status ReadCifar(const std::filesystem::path& path, const CifarFormat& format,
-                       uint64_t bytes_max, CifarPictures& pictures) {
+                       uint64_t bytes_max, Pictures& pictures) {
   ASSIGN_OR_RETURN(const std::string content, base::ReadFile(path, bytes_max));
-  const absl::Status parsed = ParseCifar(content, format, pictures);
-  if (parsed.ok()) return parsed;
-  return absl::DataLossError(fmt::format("{}: {}", path.string(), std::string(parsed.message())));
+  return InFile(path, ParseCifar(content, format, pictures));
 }
 
 }  // namespace bsnn::trainer

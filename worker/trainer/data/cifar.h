@@ -6,7 +6,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <string_view>
-#include <vector>
+
+#include "worker/trainer/data/memory_dataset.h"
 
 namespace bsnn::trainer {
 
@@ -16,24 +17,18 @@ struct CifarFormat {
   int classes = 10;
 };
 
-struct CifarPictures {
-  std::vector<uint8_t> pixels;  ///< [N, 3, 32, 32]: red, green, blue planes
-  std::vector<uint8_t> labels;  ///< [N], below classes
-};
-
 inline constexpr int64_t kCifarSide = 32;
 inline constexpr int64_t kCifarPixels = 3 * kCifarSide * kCifarSide;
 
-/// Appends the records of one file's content to `pictures`. DataLoss, with the offset, for content
-/// that is empty or ends inside a record, and for a label that is no class; then nothing is
-/// appended. Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009, the
-/// binary version.
-absl::Status ParseCifar(std::string_view content, const CifarFormat& format,
-                        CifarPictures& pictures);
+/// Appends the records of one file's content to `pictures`: planes of red, green and blue.
+/// DataLoss, with the offset, for content that is empty or ends inside a record, and for a label
+/// that is no class; then nothing is appended. Source: Krizhevsky, "Learning Multiple Layers of
+/// Features from Tiny Images", 2009, the binary version.
+absl::Status ParseCifar(std::string_view content, const CifarFormat& format, Pictures& pictures);
 
 /// The same for a file of at most `bytes_max` bytes; faults name the path. NotFound where it is
 /// missing.
 absl::Status ReadCifar(const std::filesystem::path& path, const CifarFormat& format,
-                       uint64_t bytes_max, CifarPictures& pictures);
+                       uint64_t bytes_max, Pictures& pictures);
 
 }  // namespace bsnn::trainer

@@ -10,6 +10,8 @@ namespace bsnn::trainer {
 namespace {
 
 constexpr int kSide = 28;
+constexpr int64_t kTrainPictures = 20'000;
+constexpr int64_t kTestPictures = 4'000;
 constexpr uint64_t kStreamOfSet = 0x62736E6E;  // "bsnn"
 
 struct Stroke {
@@ -59,19 +61,17 @@ void Draw(int label, RandomStream& random, uint8_t* picture) {
 
 }  // namespace
 
-Dataset GenerateDataset(int64_t size, Split split) {
-  Dataset data;
-  data.shape = {.channels = 1, .height = kSide, .width = kSide, .classes = 10};
-  data.channels = {{0.17F, 0.24F}};
-  data.pixels.resize(static_cast<size_t>(size) * kSide * kSide);
-  data.labels.resize(static_cast<size_t>(size));
+Pictures Generate(Split split, int64_t limit) {
+  const int64_t whole = split == Split::kTrain ? kTrainPictures : kTestPictures;
+  const int64_t size = limit == 0 ? whole : std::min(limit, whole);
+  Pictures pictures;
+  pictures.pixels.resize(static_cast<size_t>(size) * kSide * kSide);
   for (int64_t i = 0; i < size; ++i) {
     RandomStream random(kStreamOfSet, split == Split::kTrain ? 1 : 2, static_cast<uint64_t>(i));
-    const int label = static_cast<int>(random.Below(10));
-    data.labels[static_cast<size_t>(i)] = static_cast<uint8_t>(label);
-    Draw(label, random, data.pixels.data() + i * kSide * kSide);
+    pictures.labels.push_back(static_cast<int32_t>(random.Below(10)));
+    Draw(pictures.labels.back(), random, pictures.pixels.data() + i * kSide * kSide);
   }
-  return data;
+  return pictures;
 }
 
 }  // namespace bsnn::trainer

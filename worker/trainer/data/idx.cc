@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/status.h"
+#include "worker/trainer/data/in_file.h"
 
 namespace bsnn::trainer {
 namespace {
@@ -76,21 +77,19 @@ absl::StatusOr<IdxArray> ReadIdx(const std::filesystem::path& path, int dimensio
                                  uint64_t bytes_max) {
   std::filesystem::path found = path;
   std::string content;
-  if (std::filesystem::exists(path)) {
+  std::error_code unreadable;
+  if (std::filesystem::exists(path, unreadable)) {
     ASSIGN_OR_RETURN(content, base::ReadFile(path, bytes_max + 64));
   } else {
     found += ".gz";
-    if (!std::filesystem::exists(found)) {
+    if (!std::filesystem::exists(found, unreadable)) {
       return absl::NotFoundError(
           fmt::format("neither {} nor {} is there", path.string(), found.string()));
     }
     ASSIGN_OR_RETURN(content, ReadGzip(found, bytes_max + 64));
   }
   auto array = ParseIdx(content, dimensions, bytes_max);
-  if (!array.ok()) {
-    return absl::DataLossError(
-        fmt::format("{}: {}", found.string(), std::string(array.status().message())));
-  }
+  if (!array.ok()) return InFile(found, array.status());
   return array;
 }
 

@@ -12,18 +12,11 @@
 #include <vector>
 
 #include "spec/job_spec.h"
+#include "worker/trainer/data/input_shape.h"
 #include "worker/trainer/nn/named_tensor.h"
 #include "worker/trainer/nn/weight_layer.h"
 
 namespace bsnn::trainer {
-
-/// One picture and the number of classes.
-struct InputShape {
-  int64_t channels = 1;
-  int64_t height = 28;
-  int64_t width = 28;
-  int64_t classes = 10;
-};
 
 struct Parameter {
   std::string name;   ///< "conv2.weight", "conv2.bn.bias", "conv2.gate.alpha", "fc.weight"

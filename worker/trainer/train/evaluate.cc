@@ -5,39 +5,40 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
-#include <numeric>
 
+#include "base/status.h"
+#include "worker/trainer/data/loader.h"
 #include "worker/trainer/nn/loss.h"
+#include "worker/trainer/train/batch_tensors.h"
 
 namespace bsnn::trainer {
 
-std::optional<Evaluation> Evaluate(Network& network, at::Device device, const Dataset& data,
-                                   int64_t batch_size, const std::function<bool()>& stop) {
+absl::StatusOr<Evaluation> Evaluate(Network& network, at::Device device, const Dataset& data,
+                                    int64_t batch_size, int loader_threads,
+                                    const std::function<bool()>& stop) {
   const c10::InferenceMode no_gradients;
   const bool was_training = network.training();
   network.SetTraining(false);
-  std::vector<int64_t> order(static_cast<size_t>(data.size()));
-  std::iota(order.begin(), order.end(), 0);
+  Loader loader(data, {.batch_size = batch_size}, loader_threads);
   Evaluation result;
   bool stopped = false;
   for (int64_t first = 0; first < data.size() && !stopped; first += batch_size) {
-    const int64_t last = std::min(first + batch_size, data.size());
-    const Batch batch = MakeBatch(data, order, first, last);
-    const at::Tensor labels = batch.labels.to(device);
-    const at::Tensor logits = network.Forward(batch.images.to(device));
+    ASSIGN_OR_RETURN(Batch batch, loader.Next());
+    const auto [images, labels] = ToTensors(batch, data.shape(), device);
+    const at::Tensor logits = network.Forward(images);
     result.loss +=
-        CrossEntropyOfMean(logits, labels).item<double>() * static_cast<double>(last - first);
+        CrossEntropyOfMean(logits, labels).item<double>() * static_cast<double>(batch.size());
     const at::Tensor classes = logits.mean(0).argmax(1).cpu().contiguous();
-    for (int64_t i = 0; i < last - first; ++i) {
-      const auto predicted = static_cast<uint8_t>(classes.data_ptr<int64_t>()[i]);
-      result.predictions.push_back(predicted);
-      result.correct += predicted == data.labels[static_cast<size_t>(first + i)];
+    for (size_t i = 0; i < batch.labels.size(); ++i) {
+      const int64_t predicted = classes.data_ptr<int64_t>()[i];
+      result.predictions.push_back(static_cast<int32_t>(predicted));
+      result.correct += predicted == batch.labels[i];
     }
-    result.pictures += last - first;
+    result.pictures += batch.size();
     stopped = stop();
   }
   network.SetTraining(was_training);
-  if (stopped && result.pictures < data.size()) return std::nullopt;
+  if (stopped && result.pictures < data.size()) return absl::CancelledError("stopped on request");
   result.loss /= static_cast<double>(std::max<int64_t>(1, result.pictures));
   return result;
 }

@@ -1,9 +1,10 @@
 /// Classifying a data set with a network as it is.
 #pragma once
 
+#include <absl/status/statusor.h>
+
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <vector>
 
 #include "worker/trainer/data/dataset.h"
@@ -15,7 +16,7 @@ struct Evaluation {
   int64_t pictures = 0;
   int64_t correct = 0;
   double loss = 0;                   ///< cross entropy of the mean over time, mean over pictures
-  std::vector<uint8_t> predictions;  ///< one a picture, in the data set's order
+  std::vector<int32_t> predictions;  ///< one a picture, in the data set's order
 
   double accuracy_ratio() const {
     return pictures == 0 ? 0 : static_cast<double>(correct) / static_cast<double>(pictures);
@@ -23,8 +24,10 @@ struct Evaluation {
 };
 
 /// Runs the network in evaluation mode over the whole set, in order, and puts it back into the mode
-/// it had. Nothing where `stop` said to stop between two batches.
-std::optional<Evaluation> Evaluate(Network& network, at::Device device, const Dataset& data,
-                                   int64_t batch_size, const std::function<bool()>& stop);
+/// it had. Pictures are read ahead by `loader_threads`. Cancelled where `stop` said to stop between
+/// two batches; errors are of the data's files.
+absl::StatusOr<Evaluation> Evaluate(Network& network, at::Device device, const Dataset& data,
+                                    int64_t batch_size, int loader_threads,
+                                    const std::function<bool()>& stop);
 
 }  // namespace bsnn::trainer

@@ -37,8 +37,8 @@ void Trainer::ReportStart() {
                   spec::ToWord(options_.spec.network.name),
                   spec::ToWord(options_.spec.network.kind), options_.spec.network.time_steps,
                   network_->parameter_count(), network_->binary_weight_count(),
-                  spec::ToWord(options_.spec.data.name), train_.size(), test_.size(), steps_total(),
-                  options_.device.str(), at::get_num_threads()));
+                  spec::ToWord(options_.spec.data.name), train_->size(), test_->size(),
+                  steps_total(), options_.device.str(), at::get_num_threads()));
 }
 
 void Trainer::ReportProgress() {

@@ -31,9 +31,9 @@ RunLength LengthOf(const spec::JobSpec& spec, const Dataset& data) {
 absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Make(const RunOptions& options,
                                                        EventWriter& events,
                                                        const base::Clock& clock) {
-  ASSIGN_OR_RETURN(Dataset train, LoadDataset(options.spec.data, options.data, Split::kTrain));
-  ASSIGN_OR_RETURN(Dataset test, LoadDataset(options.spec.data, options.data, Split::kTest));
-  ASSIGN_OR_RETURN(std::unique_ptr<Network> network, Network::Make(options.spec, train.shape));
+  ASSIGN_OR_RETURN(auto train, OpenDataset(options.spec.data, options.data, Split::kTrain));
+  ASSIGN_OR_RETURN(auto test, OpenDataset(options.spec.data, options.data, Split::kTest));
+  ASSIGN_OR_RETURN(std::unique_ptr<Network> network, Network::Make(options.spec, train->shape()));
   network->To(options.device);
   std::unique_ptr<Trainer> trainer(
       new Trainer(options, std::move(train), std::move(test), std::move(network), events, clock));
@@ -41,12 +41,13 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Make(const RunOptions& options
   return trainer;
 }
 
-Trainer::Trainer(const RunOptions& options, Dataset train, Dataset test,
-                 std::unique_ptr<Network> network, EventWriter& events, const base::Clock& clock)
+Trainer::Trainer(const RunOptions& options, std::unique_ptr<Dataset> train,
+                 std::unique_ptr<Dataset> test, std::unique_ptr<Network> network,
+                 EventWriter& events, const base::Clock& clock)
     : options_(options),
       train_(std::move(train)),
       test_(std::move(test)),
-      run_(LengthOf(options.spec, train_)),
+      run_(LengthOf(options.spec, *train_)),
       clock_(clock),
       events_(events),
       network_(std::move(network)),
@@ -105,6 +106,14 @@ absl::StatusOr<spec::Finished> Trainer::Run() {
   ReportStart();
   report_time_ = clock_.Steady();
   report_step_ = step();
+  const spec::TrainingSpec& training = options_.spec.training;
+  loader_ = std::make_unique<Loader>(
+      *train_,
+      LoadPlan{.batch_size = training.batch_size,
+               .epochs = training.epochs,
+               .first_step = step(),
+               .training = LoadPlan::Training{options_.spec.augmentation, training.seed}},
+      options_.spec.resources.loader_threads);
   while (events_.status().ok()) {
     RETURN_IF_ERROR(ReportWritten(/*wait=*/false));
     const bool stop = StopRequested();
@@ -127,7 +136,7 @@ absl::StatusOr<spec::Finished> Trainer::Run() {
           spec::TrainerFailure::kNone, ""};
     } else {
       const absl::Duration before = clock_.Steady();
-      Step();
+      RETURN_IF_ERROR(Step());
       step_time_ += clock_.Steady() - before;
       const int64_t every = options_.spec.checkpoint.every_steps;
       if (every > 0 && step() % every == 0 && !epoch_is_over()) RETURN_IF_ERROR(Save(kNan));
@@ -136,34 +145,23 @@ absl::StatusOr<spec::Finished> Trainer::Run() {
   return events_.status();
 }
 
-std::optional<EpochAugmentation> Trainer::AugmentationOf(int64_t epoch_index) const {
-  const spec::AugmentationSpec& spec = options_.spec.augmentation;
-  if (spec.crop_padding == 0 && !spec.flip && spec.cutout == 0) return std::nullopt;
-  return EpochAugmentation{spec, options_.spec.training.seed, epoch_index};
-}
-
-void Trainer::Step() {
-  const int64_t epoch_index = step() / run_.steps_per_epoch;
-  if (order_epoch_ != epoch_index) {
-    order_ = EpochOrder(train_.size(), options_.spec.training.seed, epoch_index);
-    order_epoch_ = epoch_index;
-  }
-  const int64_t batch_size = options_.spec.training.batch_size;
-  const int64_t first = step() % run_.steps_per_epoch * batch_size;
-  const int64_t last = std::min(first + batch_size, train_.size());
+absl::Status Trainer::Step() {
+  const absl::Duration before = clock_.Steady();
+  ASSIGN_OR_RETURN(Batch batch, loader_->Next());
+  data_wait_ += clock_.Steady() - before;
+  const int64_t size = batch.size();
+  const auto pictures = static_cast<double>(size);
+  const auto [images, labels] = ToTensors(batch, train_->shape(), options_.device);
   network_->SetTrainingProgress(step(), steps_total());
-  const int64_t parts = std::min<int64_t>(options_.spec.training.batch_parts, last - first);
-  const double pictures = static_cast<double>(last - first);
+  const int64_t parts = std::min<int64_t>(options_.spec.training.batch_parts, size);
   step_gradients_.clear();
   double* sums = sums_.data_ptr<double>();
   const double epoch_loss = sums[kLoss];
   for (int64_t part = 0; part < parts; ++part) {
-    const int64_t from = first + (last - first) * part / parts;
-    const int64_t to = first + (last - first) * (part + 1) / parts;
-    const absl::Duration before = clock_.Steady();
-    const Batch batch = MakeBatch(train_, order_, from, to, AugmentationOf(epoch_index));
-    data_wait_ += clock_.Steady() - before;
-    RunPart(batch, static_cast<double>(to - from) / pictures);
+    const int64_t from = size * part / parts;
+    const int64_t to = size * (part + 1) / parts;
+    RunPart({images.slice(0, from, to), labels.slice(0, from, to)},
+            static_cast<double>(to - from) / pictures);
   }
   gradients_.Observe(step_gradients_);
   optimizer_->Step(LearningRate(options_.spec, run_, step()));
@@ -176,12 +174,13 @@ void Trainer::Step() {
   ++cursor[0];
   cursor[1] = cursor[0] % run_.steps_per_epoch == 0;
   if (step() % options_.spec.training.report_every_steps == 0 || epoch_is_over()) ReportProgress();
+  return absl::OkStatus();
 }
 
-void Trainer::RunPart(const Batch& batch, double share) {
+void Trainer::RunPart(const BatchTensors& part, double share) {
   const spec::LossSpec& spec = options_.spec.loss;
-  const at::Tensor labels = batch.labels.to(options_.device);
-  const at::Tensor logits = network_->Forward(batch.images.to(options_.device));
+  const auto& [images, labels] = part;
+  const at::Tensor logits = network_->Forward(images);
   at::Tensor loss = Loss(spec, logits, labels);
   if (spec.firing_rate_lambda > 0) {
     loss = loss.add(FiringRateTerm(network_->TakeFiringRates(), spec.firing_rate_target),
@@ -208,10 +207,11 @@ void Trainer::Metric(const char* name, double value, std::string layer, const ch
 absl::StatusOr<bool> Trainer::EndEpoch() {
   const absl::Duration before = clock_.Steady();
   network_->CountActivity(false);
-  const auto evaluation =
-      Evaluate(*network_, options_.device, test_, kEvaluationBatch, StopRequested);
+  const auto evaluation = Evaluate(*network_, options_.device, *test_, kEvaluationBatch,
+                                   options_.spec.resources.loader_threads, StopRequested);
   network_->CountActivity(true);
-  if (!evaluation) return false;
+  if (absl::IsCancelled(evaluation.status())) return false;
+  RETURN_IF_ERROR(evaluation.status());
   evaluation_time_ = clock_.Steady() - before;
   accuracy_ratio_ = evaluation->accuracy_ratio();
   ReportEpoch(*evaluation);

@@ -17,11 +17,13 @@
 #include "spec/job_spec.h"
 #include "worker/trainer/checkpoint/writer.h"
 #include "worker/trainer/data/dataset.h"
+#include "worker/trainer/data/loader.h"
 #include "worker/trainer/measure/flips.h"
 #include "worker/trainer/measure/gradients.h"
 #include "worker/trainer/model/network.h"
 #include "worker/trainer/optim/optimizer.h"
 #include "worker/trainer/optim/schedule.h"
+#include "worker/trainer/train/batch_tensors.h"
 #include "worker/trainer/train/evaluate.h"
 #include "worker/trainer/train/event_writer.h"
 
@@ -47,16 +49,16 @@ class Trainer {
   absl::StatusOr<spec::Finished> Run();
 
  private:
-  Trainer(const RunOptions& options, Dataset train, Dataset test, std::unique_ptr<Network> network,
-          EventWriter& events, const base::Clock& clock);
+  Trainer(const RunOptions& options, std::unique_ptr<Dataset> train, std::unique_ptr<Dataset> test,
+          std::unique_ptr<Network> network, EventWriter& events, const base::Clock& clock);
 
   absl::Status Restore();
   TrainingState State() const;
   void ReportStart();
-  void Step();
-  /// Forward and backward of `batch`, which is `share` of the step's pictures; gradients add up.
-  void RunPart(const Batch& batch, double share);
-  std::optional<EpochAugmentation> AugmentationOf(int64_t epoch_index) const;
+  /// Errors are of the data's files.
+  absl::Status Step();
+  /// Forward and backward of `part`, which is `share` of the step's pictures; gradients add up.
+  void RunPart(const BatchTensors& part, double share);
   void ReportProgress();
   /// False where a stop was asked for before it was done.
   absl::StatusOr<bool> EndEpoch();
@@ -76,8 +78,8 @@ class Trainer {
 
   // Fixed after construction.
   const RunOptions options_;
-  const Dataset train_;
-  const Dataset test_;
+  const std::unique_ptr<const Dataset> train_;
+  const std::unique_ptr<const Dataset> test_;
   const RunLength run_;
   const base::Clock& clock_;
   // Changing; all of it that outlives a step is in State().
@@ -91,8 +93,7 @@ class Trainer {
   CheckpointWriter checkpoints_;
   at::Tensor saved_cursor_;                    ///< cursor_ in the last checkpoint
   std::vector<LayerGradient> step_gradients_;  ///< of the parts so far
-  std::vector<int64_t> order_;                 ///< of the epoch order_epoch_
-  int64_t order_epoch_ = -1;
+  std::unique_ptr<Loader> loader_;             ///< of training pictures, while Run runs
   // For people: rates and the end so far.
   absl::Duration report_time_;
   absl::Duration data_wait_;

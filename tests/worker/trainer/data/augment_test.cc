@@ -84,5 +84,30 @@ TEST(Augment, CutsOneSquareOutOfEveryPlane) {
   EXPECT_THAT(sizes, testing::ElementsAre(4, 6, 9)) << "whole, at a border, in a corner";
 }
 
+TEST(Augment, AutoAugmentStandsBetweenMirrorAndCutoutAndMovesNoOtherNumber) {
+  constexpr PictureSize colour{3, 8, 8};
+  std::vector<uint8_t> in(static_cast<size_t>(colour.bytes()));
+  std::iota(in.begin(), in.end(), uint8_t{20});
+  const auto changed = [&](const spec::AugmentationSpec& spec, int64_t picture) {
+    std::vector<uint8_t> out(in.size());
+    Augment(spec, colour, {1, 0, picture}, in, out);
+    return out;
+  };
+  int differ = 0;
+  for (int64_t i = 0; i < 200; ++i) {
+    const auto plain = changed({.crop_padding = 1, .flip = true, .cutout = 4}, i);
+    const auto both =
+        changed({.crop_padding = 1, .flip = true, .auto_augment = true, .cutout = 4}, i);
+    differ += plain != both;
+    const auto uncut = changed({.crop_padding = 1, .flip = true}, i);
+    for (size_t p = 0; p < plain.size(); ++p) {
+      if (plain[p] != 0 || uncut[p] == 0) continue;
+      EXPECT_EQ(both[p], 0) << "the square comes last";
+    }
+  }
+  EXPECT_GT(differ, 120);
+  EXPECT_LT(differ, 200) << "some pairs do nothing";
+}
+
 }  // namespace
 }  // namespace bsnn::trainer

@@ -83,7 +83,7 @@ std::string Record(const std::string& labels, char pixel) {
 }
 
 TEST(Cifar, ReadsRecordsOfOneOrTwoLabels) {
-  CifarPictures pictures;
+  Pictures pictures;
   ASSERT_TRUE(ParseCifar(Record("\x03", 'a') + Record("\x09", 'b'), kTen, pictures).ok());
   ASSERT_TRUE(ParseCifar(Record({'\x63', '\x0b'}, 'c'), kHundred, pictures).ok());
   EXPECT_THAT(pictures.labels, ElementsAre(3, 9, 11)) << "the fine label, appended";
@@ -93,7 +93,7 @@ TEST(Cifar, ReadsRecordsOfOneOrTwoLabels) {
 }
 
 TEST(Cifar, NamesTheOffsetOfWhatIsWrongAndAppendsNothing) {
-  CifarPictures pictures;
+  Pictures pictures;
   const std::string whole = Record("\x01", 'a');
   EXPECT_THAT(MessageOf(ParseCifar("", kTen, pictures)), HasSubstr("offset 0"));
   EXPECT_THAT(MessageOf(ParseCifar(whole + "x", kTen, pictures)),

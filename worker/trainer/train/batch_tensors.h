@@ -1,0 +1,24 @@
+/// The loader's batches as the network takes them.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/from_blob.h>
+
+#include "worker/trainer/data/loader.h"
+
+namespace bsnn::trainer {
+
+struct BatchTensors {
+  at::Tensor images;  ///< [N, C, H, W] float32
+  at::Tensor labels;  ///< [N] int64
+};
+
+/// On `device`; on the CPU they are the memory of `batch`, which outlives them and their graph.
+inline BatchTensors ToTensors(Batch& batch, const InputShape& shape, at::Device device) {
+  const int64_t size = batch.size();
+  const at::Tensor images = at::from_blob(
+      batch.images.get(), {size, shape.channels, shape.height, shape.width}, at::kFloat);
+  return {images.to(device), at::from_blob(batch.labels.data(), {size}, at::kLong).to(device)};
+}
+
+}  // namespace bsnn::trainer
