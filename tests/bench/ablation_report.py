@@ -39,7 +39,7 @@ def mean_gate(events):
 
 def weights_of(run_folder):
     """Layer to its number of weights, from the run's checkpoint (safetensors: length, then a JSON header)."""
-    (model,) = pathlib.Path(run_folder).glob("checkpoints/step-*/model.safetensors")
+    model = max(pathlib.Path(run_folder).glob("checkpoints/step-*/model.safetensors"))
     with open(model, "rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     return {name.removesuffix(".weight"): math.prod(entry["shape"]) for name, entry in header.items() if name.endswith(".weight")}
@@ -148,13 +148,15 @@ def draw(curves, folder):
         title, unit, factor, _ = SERIES[name]
         figure, axes = plot.subplots(figsize=(5.6, 3.4), layout="constrained")
         for variant, label in NAMES.items():
+            if name == "gradient_variance" and variant == "snn":
+                continue  # float weights have another scale, and their gradients with them
             values = factor * numpy.array([run[name] for run in curves[variant]])  # [seeds, epochs]
             epochs = numpy.arange(1, values.shape[1] + 1)
             mean, half = numpy.array([interval(column) for column in values.T]).T
             axes.plot(epochs, mean, color=COLOURS[variant], label=label, linewidth=1.4, marker="o", markersize=2.5)
             axes.fill_between(epochs, mean - half, mean + half, color=COLOURS[variant], alpha=0.18, linewidth=0)
         if name == "gradient_variance":
-            axes.set_yscale("log")
+            axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
         axes.set_xlabel("epoch")
         axes.set_ylabel(f"{title}, {unit}")
@@ -177,7 +179,7 @@ def write(report, settings, results, work):
                           for epoch in points(run, "alpha", time_step=t)[-1:] for v in epoch.values()]) for seed in range(seeds)]
     started = next(e for e in results["bsnn_agmm", 1] if e["type"] == "started")
     text = f"""{BEGIN}
-Specification common to all runs (`docs/spec.md` has the other fields' defaults), {seeds} seeds, device {settings['device']}, {settings['threads']} threads,
+Specification common to all runs (`docs/spec.md` has the other fields' defaults), {seeds} seeds, device {settings['device']}, CPU threads of a run: {settings['threads']},
 bsnn-train SHA-256 {settings['binary'][:16]}…, {started['steps_total']} steps of each run:
 
     {json.dumps(spec)}
