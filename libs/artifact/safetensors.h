@@ -21,7 +21,7 @@
 
 namespace bsnn::artifact {
 
-enum class TensorType { kBool, kU8, kI32, kI64, kF16, kBf16, kF32, kF64 };
+enum class TensorType { kBool, kU8, kI8, kI32, kI64, kF16, kBf16, kF32, kF64 };
 
 /// Bytes of one element.
 uint64_t SizeOf(TensorType type);

@@ -24,8 +24,9 @@ struct TypeRow {
   uint64_t size_bytes;
 };
 // In the order of TensorType.
-constexpr std::array<TypeRow, 8> kTypes = {{{"BOOL", 1},
+constexpr std::array<TypeRow, 9> kTypes = {{{"BOOL", 1},
                                             {"U8", 1},
+                                            {"I8", 1},
                                             {"I32", 4},
                                             {"I64", 8},
                                             {"F16", 2},
@@ -72,7 +73,7 @@ class HeaderReader : public nlohmann::json_sax<Json> {
         return true;
       }
     }
-    return Fail(fmt::format("dtype is '{}' (allowed: BOOL, U8, I32, I64, F16, BF16, F32, F64)",
+    return Fail(fmt::format("dtype is '{}' (allowed: BOOL, U8, I8, I32, I64, F16, BF16, F32, F64)",
                             base::Shorten(value, 32)));
   }
 

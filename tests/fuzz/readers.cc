@@ -1,8 +1,13 @@
 #include "tests/fuzz/readers.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <cstring>
 
 #include "artifact/manifest.h"
+#include "artifact/packed.h"
 #include "artifact/safetensors.h"
 #include "base/check.h"
 #include "spec/event.h"
@@ -95,6 +100,40 @@ bool ReadGestureLabels(std::string_view content) {
   return true;
 }
 
+/// The file as a whole, in memory: header, card, signs and scales.
+bool ReadPackedModel(std::string_view content) {
+  const int memory = ::memfd_create("packed", MFD_CLOEXEC);
+  BSNN_CHECK(memory >= 0 &&
+             ::write(memory, content.data(), content.size()) == ssize_t(content.size()));
+  const auto file = artifact::PackedFile::Open("/proc/self/fd/" + std::to_string(memory));
+  bool accepted = file.ok();
+  for (size_t i = 0; accepted && i < file->entries().size(); ++i) {
+    const artifact::PackedEntry& entry = file->entries()[i];
+    BSNN_CHECK(entry.numel() <= 8 * content.size());  // memory is bounded by the file
+    std::vector<float> values(entry.numel());
+    accepted = file->Read(entry, values).ok();
+  }
+  ::close(memory);
+  return accepted;
+}
+
+std::string SomePackedModel() {
+  const float weights[] = {0.5F, -0.5F, -0.5F, 0.5F, 0.5F, 2, -2, -2, 2, -2};
+  const int8_t codes[] = {-127, 0, 5};
+  const float bias[] = {1, -1};
+  artifact::PackedModel model{
+      {*artifact::PackSigns("a", {2, 5, 1}, {weights, 10}),
+       artifact::PackInt8("b", {3}, {codes, 3}, 0.25F), artifact::PackFloat("c", {2}, {bias, 2})},
+      {{"network", "convnet"}}};
+  std::string bytes;
+  const auto status = artifact::WritePacked(model, [&](std::string_view more) {
+    bytes += more;
+    return absl::OkStatus();
+  });
+  BSNN_CHECK(status.ok());
+  return bytes;
+}
+
 std::string SomeManifest() {
   artifact::Manifest manifest;
   manifest.step = 938;
@@ -128,6 +167,7 @@ std::vector<Reader> Readers() {
        ReadSafetensorsHeader,
        {R"({"a":{"dtype":"F32","shape":[2,4],"data_offsets":[0,32]},)"
         R"("b":{"dtype":"I64","shape":[4],"data_offsets":[32,64]},"__metadata__":{"k":"v"}})"}},
+      {"packed", ReadPackedModel, {SomePackedModel()}},
       {"manifest", ReadManifest, {SomeManifest()}},
       {"event_line", ReadEvent, SomeEvents()},
       {"job_spec",
