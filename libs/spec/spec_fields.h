@@ -168,7 +168,7 @@ void VisitFields(Visitor& v, Spec& s) {
   v.Number("training.report_every_steps", s.training.report_every_steps, Range{1, 1000000},
            "steps between two progress reports");
   v.Choice("training.precision", s.training.precision,
-           "of products: float32, or gradients (cuda: both operands) rounded to bf16 first");
+           "of products: float32, or gradients rounded to bf16 first (cuda: docs/cuda.md)");
 
   v.Number("checkpoint.every_epochs", s.checkpoint.every_epochs, Range{1, 100000},
            "epochs between checkpoints; the last epoch always has one");

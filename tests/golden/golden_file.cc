@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "worker/trainer/nn/cuda/ops.h"
+
 namespace bsnn::golden {
 
 bool Case::Has(const std::string& group, const std::string& name) const {
@@ -53,9 +55,16 @@ std::vector<Case> LoadCases(const std::string& operation) {
   return cases;
 }
 
+at::Device TestDevice() {
+  const char* const name = std::getenv("BSNN_TEST_DEVICE");
+  const bool cuda = name != nullptr && std::string(name) == "cuda";
+  if (cuda) trainer::cuda::SetUp(/*fused=*/true);
+  return cuda ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
+}
+
 void ExpectClose(const at::Tensor& actual, const at::Tensor& expected, const std::string& what) {
   ASSERT_EQ(actual.numel(), expected.numel()) << what;
-  const at::Tensor a = actual.detach().reshape(expected.sizes()).contiguous();
+  const at::Tensor a = actual.detach().cpu().reshape(expected.sizes()).contiguous();
   double square = 0;
   const float* const want = expected.const_data_ptr<float>();
   for (int64_t i = 0; i < expected.numel(); ++i) square += double{want[i]} * double{want[i]};

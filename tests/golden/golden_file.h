@@ -26,6 +26,9 @@ std::string GoldenFolder();
 /// The cases of GoldenFolder()/<operation>.json; empty where there is no such file.
 std::vector<Case> LoadCases(const std::string& operation);
 
+/// Where the operations run: cuda:0 if BSNN_TEST_DEVICE is "cuda", else the CPU.
+at::Device TestDevice();
+
 /// Compares with tolerance 1e-5, relative to the larger of the expected number and the root mean
 /// square of the expected array (a number near zero is the difference of larger ones).
 void ExpectClose(const at::Tensor& actual, const at::Tensor& expected, const std::string& what);

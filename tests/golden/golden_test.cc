@@ -1,4 +1,5 @@
 // The trainer's operations against reference/bsnn_reference.py, values and gradients.
+#include <ATen/Context.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
@@ -20,16 +21,19 @@ using trainer::BatchNorm;
 using trainer::Gate;
 using trainer::NormCall;
 
-#define LOAD_OR_SKIP(cases, operation)                  \
-  const std::vector<Case> cases = LoadCases(operation); \
-  if (cases.empty()) GTEST_SKIP() << "no " << GoldenFolder() << "/" << (operation) << ".json"
+#define LOAD_OR_SKIP(cases, operation)                                                         \
+  const std::vector<Case> cases = LoadCases(operation);                                        \
+  if (cases.empty()) GTEST_SKIP() << "no " << GoldenFolder() << "/" << (operation) << ".json"; \
+  if (TestDevice().is_cuda() && !at::hasCUDA()) GTEST_SKIP() << "no CUDA device"
 
-/// As leaf of the graph, in the memory order of `value`.
-at::Tensor Leaf(const at::Tensor& value) { return value.detach().requires_grad_(true); }
+/// As leaf of the graph, in the memory order of `value`, on the device that is tested.
+at::Tensor Leaf(const at::Tensor& value) {
+  return value.detach().to(TestDevice()).requires_grad_(true);
+}
 
 std::vector<at::Tensor> Gradients(const at::Tensor& output, const std::vector<at::Tensor>& inputs,
                                   const at::Tensor& grad_output) {
-  return torch::autograd::grad({output}, inputs, {grad_output});
+  return torch::autograd::grad({output}, inputs, {grad_output.to(output.device())});
 }
 
 spec::NeuronSpec Neuron(const nlohmann::json& params) {
@@ -56,7 +60,8 @@ spec::Binarization Method(const nlohmann::json& params) {
 }
 
 BatchNorm Norm(const at::Tensor& weight, const at::Tensor& bias) {
-  return {weight, bias, at::zeros(weight.sizes()), at::ones(weight.sizes())};
+  return {weight, bias, at::zeros(weight.sizes(), bias.options().requires_grad(false)),
+          at::ones(weight.sizes(), bias.options().requires_grad(false))};
 }
 
 TEST(Golden, LifFiresAndGivesTheSurrogateGradient) {
@@ -67,6 +72,7 @@ TEST(Golden, LifFiresAndGivesTheSurrogateGradient) {
     const at::Tensor spikes =
         trainer::Lif(x, {Neuron(c.params), c.Get("inputs", "x").size(0), false});
     EXPECT_TRUE(spikes.detach()
+                    .cpu()
                     .reshape(c.Get("outputs", "spikes").sizes())
                     .equal(c.Get("outputs", "spikes")));
     ExpectClose(Gradients(spikes, {x}, c.Activations("grad_output"))[0], c.Get("grads", "x"), "x");
@@ -90,7 +96,7 @@ TEST(Golden, BinarizeScalesSignsAndPassesTheGradient) {
 Gate MakeGate(const Case& c, const at::Tensor& alpha) {
   Gate gate;
   gate.alpha = alpha;
-  gate.running_energy = at::zeros({alpha.size(0)});
+  gate.running_energy = at::zeros({alpha.size(0)}, alpha.options().requires_grad(false));
   gate.spec.reduce = Reduce(c.params);
   gate.spec.gradient =
       c.params.value("detach", false) ? spec::GateGradient::kDetach : spec::GateGradient::kFull;
@@ -102,8 +108,9 @@ TEST(Golden, AgmmScalesByItsMeanAndGivesTheGradient) {
   for (const Case& c : cases) {
     SCOPED_TRACE(c.params.dump());
     const at::Tensor x = Leaf(c.Activations("x")), alpha = Leaf(c.Get("inputs", "alpha"));
-    const at::Tensor sums = at::zeros({2}, at::kDouble);
-    const at::Tensor y = trainer::Agmm(x, MakeGate(c, alpha), {alpha.size(0), true, sums});
+    const at::Tensor there = at::zeros({2}, at::device(TestDevice()).dtype(at::kDouble));
+    const at::Tensor y = trainer::Agmm(x, MakeGate(c, alpha), {alpha.size(0), true, there});
+    const at::Tensor sums = there.cpu();
     ExpectClose(y, c.Get("outputs", "y"), "y");
     const at::Tensor gate = c.Get("outputs", "gate");
     EXPECT_NEAR(sums.const_data_ptr<double>()[0], gate.sum(at::kDouble).item<double>(), 1e-4);
@@ -141,7 +148,7 @@ TEST(Golden, TetLossHasValueAndGradient) {
     SCOPED_TRACE(c.params.dump());
     const at::Tensor logits = Leaf(c.Get("inputs", "logits"));
     const at::Tensor loss =
-        trainer::TetLoss(logits, c.Get("inputs", "labels").to(at::kLong),
+        trainer::TetLoss(logits, c.Get("inputs", "labels").to(TestDevice(), at::kLong),
                          c.params.at("lambda").get<double>(), c.params.at("phi").get<double>());
     ExpectClose(loss, c.Get("outputs", "loss"), "loss");
     ExpectClose(Gradients(loss, {logits}, at::ones({}))[0], c.Get("grads", "logits"), "logits");

@@ -16,6 +16,7 @@
 #include "base/logging.h"
 #include "base/status.h"
 #include "worker/trainer/checkpoint/checkpoint.h"
+#include "worker/trainer/nn/cuda/ops.h"
 #include "worker/trainer/nn/threads.h"
 #include "worker/trainer/train/describe.h"
 #include "worker/trainer/train/evaluate.h"
@@ -30,6 +31,7 @@ enum ExitCode { kSucceeded = 0, kInfrastructure = 1, kUserError = 2, kStopped = 
 
 struct Arguments {
   std::string spec, data = ".", out, device = "auto", evaluate, predictions, log_level = "info";
+  std::string cuda = "fused";
   int threads = 0;
   bool resume = false;
   bool describe = false, describe_spec = false;
@@ -203,6 +205,10 @@ int Main(int argc, char** argv) {
   app.add_flag("--resume", arguments.resume,
                "Go on from the newest checkpoint in --out that verifies");
   app.add_option("--device", arguments.device, "auto, cpu, cuda:N")->capture_default_str();
+  app.add_option("--cuda", arguments.cuda,
+                 "On CUDA: our fused kernels, or plain: separate LibTorch operations, to compare")
+      ->check(CLI::IsMember({"fused", "plain"}))
+      ->capture_default_str();
   app.add_option("--threads", arguments.threads,
                  "CPU threads; 0 is the spec's, or LibTorch's choice")
       ->check(CLI::Range(0, 1024));
@@ -245,6 +251,7 @@ int Main(int argc, char** argv) {
     const absl::Status status = Guard([&] { return Describe(arguments); });
     return status.ok() ? int{kSucceeded} : Report(status);
   }
+  cuda::SetUp(arguments.cuda == "fused");
   if (!arguments.evaluate.empty()) {
     const absl::Status status = Guard([&] { return EvaluateCheckpoint(arguments); });
     return status.ok() ? int{kSucceeded} : Report(status);

@@ -4,6 +4,8 @@
 
 #include <bit>
 
+#include "worker/trainer/nn/cuda/ops.h"
+
 namespace bsnn::trainer {
 namespace {
 
@@ -29,18 +31,29 @@ int64_t CountDifferences(std::span<const uint64_t> a, std::span<const uint64_t> 
 
 FlipMeter::FlipMeter(std::vector<WeightLayer> layers) : layers_(std::move(layers)) {
   for (const WeightLayer& layer : layers_) {
-    Counter counter{at::zeros({layer.words()}, at::kLong), at::zeros({layer.words()}, at::kLong),
-                    at::zeros({layer.words()}, at::kLong), at::zeros({1}, at::kLong)};
-    PackSigns(layer, Words(counter.signs));
+    const auto zeros = [&](int64_t count) {
+      return at::zeros({count}, layer.latent.options().dtype(at::kLong).requires_grad(false));
+    };
+    Counter counter{zeros(layer.words()), zeros(layer.words()), zeros(layer.words()), zeros(1)};
+    if (layer.latent.is_cuda()) {
+      cuda::PackSigns(layer.latent, layer.binarization, counter.signs, {}, {});
+    } else {
+      PackSigns(layer, Words(counter.signs));
+      scratch_.resize(std::max(scratch_.size(), static_cast<size_t>(layer.words())));
+    }
     counter.epoch_signs.copy_(counter.signs);
     counters_.push_back(std::move(counter));
-    scratch_.resize(std::max(scratch_.size(), static_cast<size_t>(layer.words())));
   }
 }
 
-int64_t FlipMeter::ObserveStep() {
-  int64_t flips_total = 0;
+void FlipMeter::ObserveStep() {
   for (size_t i = 0; i < layers_.size(); ++i) {
+    if (layers_[i].latent.is_cuda()) {
+      const Counter& counter = counters_[i];
+      cuda::PackSigns(layers_[i].latent, layers_[i].binarization, counter.signs, counter.flipped,
+                      counter.step_flips);
+      continue;
+    }
     const std::span<uint64_t> now(scratch_.data(), static_cast<size_t>(layers_[i].words()));
     const std::span<uint64_t> before = Words(counters_[i].signs);
     const std::span<uint64_t> flipped = Words(counters_[i].flipped);
@@ -53,16 +66,15 @@ int64_t FlipMeter::ObserveStep() {
       before[w] = now[w];
     }
     *counters_[i].step_flips.mutable_data_ptr<int64_t>() += flips;
-    flips_total += flips;
   }
-  return flips_total;
 }
 
 std::vector<LayerFlips> FlipMeter::Counts() const {
   std::vector<LayerFlips> counts;
   LayerFlips all{.layer = "all"};
   for (size_t i = 0; i < layers_.size(); ++i) {
-    const Counter& counter = counters_[i];
+    const Counter counter = {counters_[i].signs.cpu(), counters_[i].epoch_signs.cpu(),
+                             counters_[i].flipped.cpu(), counters_[i].step_flips.cpu()};
     LayerFlips flips{
         .layer = layers_[i].name,
         .weights = layers_[i].weights(),

@@ -37,8 +37,8 @@ class FlipMeter {
   /// shares.
   explicit FlipMeter(std::vector<WeightLayer> layers);
 
-  /// After each optimiser step: compares with the step before. Returns the flips of this step.
-  int64_t ObserveStep();
+  /// After each optimiser step: compares with the step before, on the weights' device.
+  void ObserveStep();
 
   /// The counts now: one entry a layer and, last, "all" (absent if there is no layer).
   /// Reads what the last ObserveStep or constructor saw.
@@ -52,7 +52,7 @@ class FlipMeter {
   NamedTensors State() const;
 
  private:
-  struct Counter {
+  struct Counter {           // on the weights' device
     at::Tensor signs;        ///< int64 [words], at the last step
     at::Tensor epoch_signs;  ///< at the epoch's start
     at::Tensor flipped;      ///< bit set: flipped at least once

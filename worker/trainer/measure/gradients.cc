@@ -4,12 +4,17 @@
 
 #include <limits>
 
+#include "worker/trainer/nn/cuda/ops.h"
+
 namespace bsnn::trainer {
 namespace {
 
-/// Adds count, sum and sum of squares of `gradient` to sums[0..2]: chunks in float64, in order.
-void AddMoments(const at::Tensor& gradient, double* sums) {
-  const at::Tensor on_cpu = gradient.detach().to(at::kCPU).contiguous();
+/// Adds count, sum and sum of squares of `gradient` to totals[0..2], on its device: chunks in
+/// float64, in order.
+void AddMoments(const at::Tensor& gradient, const at::Tensor& totals) {
+  if (gradient.is_cuda()) return cuda::AddMoments(gradient.detach(), totals);
+  const at::Tensor on_cpu = gradient.detach().contiguous();
+  double* const sums = totals.mutable_data_ptr<double>();
   const float* const g = on_cpu.const_data_ptr<float>();
   constexpr int64_t kLanes = 8;
   double sum[kLanes] = {}, square[kLanes] = {};
@@ -48,23 +53,26 @@ MeanAndVariance FromSums(const double* sums) {
 }  // namespace
 
 GradientMeter::GradientMeter(const std::vector<WeightLayer>& layers)
-    : sums_(at::zeros({static_cast<int64_t>(layers.size()), 6}, at::kDouble)) {
+    : sums_(at::zeros(
+          {static_cast<int64_t>(layers.size()), 6},
+          at::device(layers.empty() ? at::kCPU : layers[0].latent.device()).dtype(at::kDouble))) {
   for (const WeightLayer& layer : layers) names_.push_back(layer.name);
 }
 
 void GradientMeter::Observe(const std::vector<LayerGradient>& gradients) {
   TORCH_CHECK(gradients.size() == names_.size(), "GradientMeter: ", gradients.size(),
               " layers; allowed: ", names_.size());
-  double* const sums = sums_.mutable_data_ptr<double>();
   for (size_t i = 0; i < gradients.size(); ++i) {
-    AddMoments(gradients[i].effective, sums + 6 * i);
-    AddMoments(gradients[i].latent, sums + 6 * i + 3);
+    const at::Tensor sums = sums_.select(0, static_cast<int64_t>(i));
+    AddMoments(gradients[i].effective, sums.slice(0, 0, 3));
+    AddMoments(gradients[i].latent, sums.slice(0, 3, 6));
   }
 }
 
 std::vector<GradientMoments> GradientMeter::Moments() const {
   std::vector<GradientMoments> out;
-  const double* const sums = sums_.const_data_ptr<double>();
+  const at::Tensor on_cpu = sums_.cpu();
+  const double* const sums = on_cpu.const_data_ptr<double>();
   const auto add = [&out](const std::string& name, const double* s) {
     const auto effective = FromSums(s), latent = FromSums(s + 3);
     out.push_back({name, effective.mean, effective.variance, latent.mean, latent.variance});

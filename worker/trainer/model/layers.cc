@@ -155,10 +155,18 @@ at::Tensor LayeredNetwork::RunConv(const at::Tensor& x, const at::Tensor& weight
   return y;
 }
 
+ConvOptions LayeredNetwork::HiddenOptions(const HiddenConv& layer, int64_t stride) const {
+  const WeightLayer& weights = weight_layers_[layer.index];
+  ConvOptions options = Options(weights.latent, stride);
+  options.powers_of_two =
+      weights.binarization && *weights.binarization != spec::Binarization::kMeanAbs;
+  return options;
+}
+
 at::Tensor LayeredNetwork::RunHidden(const HiddenConv& layer, const at::Tensor& spikes,
                                      int64_t stride, NormCall call) {
   const at::Tensor weight = EffectiveWeight(layer.index);
-  const ConvOptions options = Options(weight, stride);
+  const ConvOptions options = HiddenOptions(layer, stride);
   const bool bits = weight_layers_[layer.index].binarization && layer.sees_spikes;
   const at::Tensor y =
       bits ? SpikeConv2d(spikes, weight, options) : Conv2d(spikes, weight, options);
@@ -180,7 +188,7 @@ FiredConv LayeredNetwork::FireHidden(const HiddenConv& layer, const at::Tensor& 
   const LifOptions lif{spec_.neuron, steps(), false};
   if (weight_layers_[layer.index].binarization && layer.sees_spikes && !notes_spikes()) {
     const at::Tensor weight = EffectiveWeight(layer.index);
-    return FireConv2d(x, weight, lif, Options(weight, stride), call.spike_count);
+    return FireConv2d(x, weight, lif, HiddenOptions(layer, stride), call.spike_count);
   }
   const at::Tensor spikes = NoteSpikes(Lif(x, lif, call.spike_count));
   const at::Tensor weight = EffectiveWeight(layer.index);

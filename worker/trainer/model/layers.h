@@ -100,6 +100,7 @@ class LayeredNetwork : public Network {
   BatchNorm MakeNorm(const std::string& name, int64_t channels);
   std::optional<Gate> MakeGate(const std::string& name, int64_t channels);
   at::Tensor EffectiveWeight(size_t index);
+  ConvOptions HiddenOptions(const HiddenConv& layer, int64_t stride) const;
   at::Tensor EndWeight(const at::Tensor& weight) const;
   /// Zero padding of half the kernel.
   ConvOptions Options(const at::Tensor& weight, int64_t stride) const;

@@ -47,7 +47,7 @@ at::Tensor Agmm(const at::Tensor& x, const Gate& gate, const GateCall& call) {
   TORCH_CHECK(gate.alpha.size(0) == call.steps, "Agmm: alpha is ", gate.alpha.sizes(),
               "; allowed: [T] or [T, C], T = ", call.steps);
   const at::Tensor x5 =
-      x.view({call.steps, x.size(0) / call.steps, x.size(1), x.size(2), x.size(3)});
+      x.reshape({call.steps, x.size(0) / call.steps, x.size(1), x.size(2), x.size(3)});
   at::Tensor g = Energy(x5, gate, call.training).sigmoid();
   if (gate.spec.gradient == spec::GateGradient::kDetach) g = g.detach();
   if (call.gate_sum.defined()) {
@@ -57,7 +57,7 @@ at::Tensor Agmm(const at::Tensor& x, const Gate& gate, const GateCall& call) {
   }
   const int64_t per_channel = gate.alpha.dim() == 2 ? gate.alpha.size(1) : 1;
   const at::Tensor alpha = gate.alpha.view({call.steps, 1, per_channel, 1, 1});
-  return (x5 * (alpha * g)).view(x.sizes());
+  return (x5 * (alpha * g)).reshape(x.sizes());  // a copy where the device chose other strides
 }
 
 }  // namespace bsnn::trainer

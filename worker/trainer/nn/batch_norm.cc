@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "worker/trainer/nn/cuda/ops.h"
 #include "worker/trainer/nn/function_support.h"
 #include "worker/trainer/nn/kernels/affine.h"
 #include "worker/trainer/nn/kernels/norm_gate.h"
@@ -233,8 +234,7 @@ class NormGateFireFunction : public torch::autograd::Function<NormGateFireFuncti
   }
 };
 
-bool CanFuse(const at::Tensor& x, const NormCall& call) {
-  if (!x.is_cpu()) return false;
+bool CanFuse(const NormCall& call) {
   if (call.gate == nullptr) return true;
   return call.gate->spec.input == spec::GateInput::kSigned &&
          call.gate->spec.reduce != spec::AgmmReduce::kSpatial;
@@ -261,7 +261,9 @@ void Check(const at::Tensor& x, const BatchNorm& norm, const NormCall& call) {
 
 at::Tensor NormGateFire(const at::Tensor& x, const BatchNorm& norm, const NormCall& call) {
   Check(x, norm, call);
-  if (!CanFuse(x, call)) return NormGateFirePlain(x, norm, call);
+  if (!CanFuse(call)) return NormGateFirePlain(x, norm, call);
+  if (cuda::Serves(x)) return cuda::NormGateFire(x, norm, call);
+  if (!x.is_cpu()) return NormGateFirePlain(x, norm, call);
   const auto given = [](const at::Tensor& tensor) {
     return tensor.defined() ? std::optional(tensor) : std::nullopt;
   };

@@ -41,15 +41,15 @@ struct NormCall {
 /// Evaluation: the running statistics.
 ///
 /// x  [T*B, C, H, W] float32 (or [B, ...], see same_input: statistics as if it were there T times),
-///    time outermost, any device. On the CPU one or two fused passes over channels-last memory each
-///    way, except with a gate of |X| or by pixel, which runs in separate passes.
+///    time outermost, any device. One or two fused passes over channels-last memory each way,
+///    except with a gate of |X| or by pixel, which runs in separate passes.
 /// Returns [T*B, C, H, W] float32: spikes (pooled, where asked) where there is a neuron.
 /// Differentiable in x, weight, bias, alpha and residual; gate and neuron as documented at Agmm and
 /// Lif. Throws c10::Error if a shape or dtype is another. Source: Ioffe and Szegedy, ICML 2015;
 /// over T*B as in science.md §1.5 (no threshold factor).
 at::Tensor NormGateFire(const at::Tensor& x, const BatchNorm& norm, const NormCall& call);
 
-/// The same, in separate ATen operations: for other devices and options, and as truth in tests.
+/// The same, in separate ATen operations: for those options, and as truth in tests.
 at::Tensor NormGateFirePlain(const at::Tensor& x, const BatchNorm& norm, const NormCall& call);
 
 }  // namespace bsnn::trainer

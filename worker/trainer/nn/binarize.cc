@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "worker/trainer/nn/cuda/ops.h"
 #include "worker/trainer/nn/function_support.h"
 #include "worker/trainer/nn/kernels/binarize.h"
 #include "worker/trainer/nn/weight_layer.h"
@@ -108,6 +109,7 @@ at::Tensor Binarize(const at::Tensor& latent, Binarization method, double sharpn
   const int64_t fan_in = latent.size(1) * latent.size(2) * latent.size(3);
   TORCH_CHECK(fan_in >= 2, "Binarize: ", fan_in, " weights a channel; allowed: at least 2");
   TORCH_CHECK(sharpness > 0, "Binarize: sharpness is ", sharpness, "; allowed: above 0");
+  if (cuda::Serves(latent)) return cuda::Binarize(latent, method, sharpness);
   return BinarizeFunction::apply(latent,
                                  BinarizeShape{method, fan_in, static_cast<float>(sharpness)});
 }

@@ -9,6 +9,9 @@ struct ConvOptions {
   int64_t stride = 1;
   int64_t padding = 1;
   bool bf16 = false;  ///< training.precision: operands that are not exact are rounded to bf16
+  /// The weight's numbers are powers of two with a sign: then SpikeConv2d is exact on a GPU's
+  /// tensor cores, and runs there.
+  bool powers_of_two = false;
 };
 
 /// Cross-correlation of x [N, I, H, W] with weight [O, I, k, k], zero padding, no bias; float32,

@@ -5,6 +5,7 @@
 #include <ATen/ops/zeros_like.h>
 
 #include "worker/trainer/nn/conv.h"
+#include "worker/trainer/nn/cuda/ops.h"
 #include "worker/trainer/nn/function_support.h"
 #include "worker/trainer/nn/kernels/lif.h"
 #include "worker/trainer/nn/lif_pass.h"
@@ -98,7 +99,7 @@ class LifFunction : public torch::autograd::Function<LifFunction> {
     } else {
       out = LifForwardPlain(x, options);
       if (spike_count.defined()) {
-        spike_count[0].add_(out.spikes.view({options.steps, -1}).sum(1).to(at::kLong));
+        spike_count[0].add_(out.spikes.reshape({options.steps, -1}).sum(1).to(at::kLong));
         spike_count[1].add_(out.spikes.numel() / options.steps);
       }
     }
@@ -181,13 +182,14 @@ at::Tensor Lif(const at::Tensor& x, const LifOptions& options, const at::Tensor&
   CheckActivations("Lif", x);
   TORCH_CHECK(options.steps >= 1 && (options.same_input || x.size(0) % options.steps == 0),
               "Lif: first size is ", x.size(0), "; allowed: a multiple of T = ", options.steps);
+  TORCH_CHECK(!options.pool || (x.size(2) >= 2 && x.size(3) >= 2), "Lif: x is ", x.sizes(),
+              "; allowed with pooling: height and width of at least 2");
+  if (cuda::Serves(x)) return cuda::Lif(x, options, spike_count);
   if (options.pool && !x.is_cpu()) {
     LifOptions unpooled = options;
     unpooled.pool = false;
     return MaxPool2(Lif(x, unpooled, spike_count));
   }
-  TORCH_CHECK(!options.pool || (x.size(2) >= 2 && x.size(3) >= 2), "Lif: x is ", x.sizes(),
-              "; allowed with pooling: height and width of at least 2");
   const bool keep = at::GradMode::is_enabled() && x.requires_grad();
   return LifFunction::apply(x, options, &spike_count, keep);
 }

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "worker/trainer/nn/cuda/ops.h"
 #include "worker/trainer/nn/function_support.h"
 #include "worker/trainer/nn/kernels/binary_conv.h"
 #include "worker/trainer/nn/lif_pass.h"
@@ -168,6 +169,9 @@ bool CanPack(const at::Tensor& x) { return x.is_cpu() && x.size(1) % 8 == 0; }
 at::Tensor SpikeConv2d(const at::Tensor& spikes, const at::Tensor& weight,
                        const ConvOptions& options) {
   Check("SpikeConv2d", spikes, weight, options);
+  if (cuda::Serves(spikes) && options.powers_of_two) {
+    return cuda::SpikeConv2d(spikes, weight, options);
+  }
   if (!CanPack(spikes)) return Conv2d(spikes, weight, options);
   return SpikeConvFunction::apply(spikes, weight, options);
 }

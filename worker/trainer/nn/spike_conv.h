@@ -9,7 +9,8 @@
 namespace bsnn::trainer {
 
 /// Conv2d of spikes with a binary weight, by bits and tables of sums on the CPU
-/// (kernels/binary_conv.h); by Conv2d on other devices and where I is not a multiple of 8.
+/// (kernels/binary_conv.h), where I is a multiple of 8; on a CUDA device's tensor cores
+/// (cuda/ops.h), where options.powers_of_two; else by Conv2d.
 ///
 /// spikes [N, I, H, W] float32, exactly 0 or 1. weight [O, I, k, k] float32, contiguous, exactly
 /// -scale_o or +scale_o with scale_o > 0 (Binarize).

@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/_fused_sgd.h>
 #include <ATen/ops/sum.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
@@ -9,6 +10,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <utility>
 
 #include "worker/trainer/optim/update_kernels.h"
 
@@ -34,6 +37,7 @@ class Sgd final : public Optimizer {
   }
 
   void Update(double learning_rate) override {
+    std::map<std::pair<double, double>, Elsewhere> elsewhere;  // by decay and rate
     for (size_t i = 0; i < parameters_.size(); ++i) {
       const at::Tensor& weight = parameters_[i].tensor;
       const at::Tensor grad = GradientOf(weight);
@@ -50,9 +54,16 @@ class Sgd final : public Optimizer {
           kernels::SgdUpdate(rates, w, g, m, first, last);
         });
       } else {
-        momentum_[i].mul_(spec_.momentum).add_(grad).add_(weight, decay);
-        weight.add_(momentum_[i], -rate);
+        Elsewhere& to = elsewhere[{decay, rate}];
+        to.weights.push_back(weight);
+        to.grads.push_back(grad);
+        to.momentum.push_back(momentum_[i]);
       }
+    }
+    for (const auto& [numbers, e] : elsewhere) {
+      at::_fused_sgd_(e.weights, e.grads, e.momentum, /*weight_decay=*/numbers.first,
+                      spec_.momentum, /*lr=*/numbers.second, /*dampening=*/0, /*nesterov=*/false,
+                      /*maximize=*/false, /*is_first_step=*/false);
     }
   }
 
@@ -65,6 +76,10 @@ class Sgd final : public Optimizer {
   }
 
  private:
+  /// What another device updates in one launch.
+  struct Elsewhere {
+    std::vector<at::Tensor> weights, grads, momentum;
+  };
   std::vector<at::Tensor> momentum_;
 };
 

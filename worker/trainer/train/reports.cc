@@ -42,7 +42,8 @@ void Trainer::ReportStart() {
 }
 
 void Trainer::ReportProgress() {
-  double* sums = sums_.data_ptr<double>();
+  const at::Tensor on_cpu = sums_.cpu();  // waits for the device, so that the time is the work's
+  const double* const sums = on_cpu.const_data_ptr<double>();
   const absl::Duration now = clock_.Steady();
   const double seconds = absl::ToDoubleSeconds(now - report_time_);
   const int64_t steps = step() - report_step_;
@@ -51,7 +52,7 @@ void Trainer::ReportProgress() {
   report_step_ = step();
 
   const double loss = sums[3] / std::max(1.0, sums[4]);
-  sums[3] = sums[4] = 0;
+  sums_.slice(0, 3).zero_();
   const double rate =
       seconds_per_step_ > 0 ? options_.spec.training.batch_size / seconds_per_step_ : 0;
   const int64_t epochs_left = run_.epochs - (step() - 1) / run_.steps_per_epoch;
@@ -72,7 +73,8 @@ void Trainer::ReportProgress() {
 }
 
 void Trainer::ReportEpoch(const Evaluation& evaluation) {
-  const double* sums = sums_.data_ptr<double>();
+  const at::Tensor on_cpu = sums_.cpu();
+  const double* const sums = on_cpu.const_data_ptr<double>();
   const double pictures = std::max(1.0, sums[2]);
   Metric("loss", sums[0] / pictures, "", "train");
   Metric("accuracy_ratio", sums[1] / pictures, "", "train");

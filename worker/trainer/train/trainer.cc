@@ -1,8 +1,12 @@
 #include "worker/trainer/train/trainer.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <fmt/format.h>
 
@@ -19,7 +23,7 @@ namespace {
 
 constexpr int64_t kEvaluationBatch = 256;
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-enum Sum { kLoss, kCorrect, kPictures, kReportLoss, kReportSteps, kSums };
+constexpr int64_t kSums = 5;
 
 RunLength LengthOf(const spec::JobSpec& spec, const Dataset& data) {
   const int64_t batch = spec.training.batch_size;
@@ -55,7 +59,7 @@ Trainer::Trainer(const RunOptions& options, std::unique_ptr<Dataset> train,
       flips_(network_->weight_layers()),
       gradients_(network_->weight_layers()),
       cursor_(at::zeros({2}, at::kLong)),
-      sums_(at::zeros({kSums}, at::kDouble)),
+      sums_(at::zeros({kSums}, at::device(options.device).dtype(at::kDouble))),
       checkpoints_(options.out / "checkpoints", options.spec, clock),
       saved_cursor_(at::full({2}, -1, at::kLong)),
       accuracy_ratio_(kNan) {
@@ -155,8 +159,6 @@ absl::Status Trainer::Step() {
   network_->SetTrainingProgress(step(), steps_total());
   const int64_t parts = std::min<int64_t>(options_.spec.training.batch_parts, size);
   step_gradients_.clear();
-  double* sums = sums_.data_ptr<double>();
-  const double epoch_loss = sums[kLoss];
   for (int64_t part = 0; part < parts; ++part) {
     const int64_t from = size * part / parts;
     const int64_t to = size * (part + 1) / parts;
@@ -167,9 +169,6 @@ absl::Status Trainer::Step() {
   optimizer_->Step(LearningRate(options_.spec, run_, step()));
   flips_.ObserveStep();
 
-  sums[kPictures] += pictures;
-  sums[kReportLoss] += (sums[kLoss] - epoch_loss) / pictures;
-  sums[kReportSteps] += 1;
   int64_t* cursor = cursor_.data_ptr<int64_t>();
   ++cursor[0];
   cursor[1] = cursor[0] % run_.steps_per_epoch == 0;
@@ -193,9 +192,14 @@ void Trainer::RunPart(const BatchTensors& part, double share) {
   }
   step_gradients_ = std::move(gradients);  // latent gradients add up by themselves
 
-  double* sums = sums_.data_ptr<double>();
-  sums[kLoss] += loss.item<double>() * static_cast<double>(labels.size(0));
-  sums[kCorrect] += static_cast<double>(CountCorrect(logits.detach(), labels).item<int64_t>());
+  // On the device, so that the next part can be queued before this one is done.
+  const at::NoGradGuard no_grad;
+  const auto pictures = static_cast<double>(labels.size(0));
+  const at::Tensor mean_loss = loss.detach().to(at::kDouble);
+  const at::Tensor correct = CountCorrect(logits.detach(), labels).to(at::kDouble);
+  const at::Tensor ones = at::ones_like(mean_loss);
+  sums_.add_(
+      at::stack({mean_loss * pictures, correct, ones * pictures, mean_loss * share, ones * share}));
 }
 
 void Trainer::Metric(const char* name, double value, std::string layer, const char* split,

@@ -89,7 +89,9 @@ class Trainer {
   FlipMeter flips_;
   GradientMeter gradients_;
   at::Tensor cursor_;  ///< int64 [2]: steps done; whether an epoch's end is due
-  at::Tensor sums_;    ///< float64 [4]: epoch's loss and correct, pictures; loss since the report
+  /// float64 [5] on the device, the epoch's: loss times pictures, correct, pictures; since the last
+  /// report: loss, steps.
+  at::Tensor sums_;
   CheckpointWriter checkpoints_;
   at::Tensor saved_cursor_;                    ///< cursor_ in the last checkpoint
   std::vector<LayerGradient> step_gradients_;  ///< of the parts so far

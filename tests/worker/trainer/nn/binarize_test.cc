@@ -1,6 +1,7 @@
 #include "worker/trainer/nn/binarize.h"
 
 #include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 

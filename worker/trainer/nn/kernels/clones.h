@@ -6,7 +6,11 @@
 #include <bit>
 #include <cstdint>
 
+#ifdef __CUDACC__
+#define BSNN_INLINE __host__ __device__ inline  // what nn/cuda shares with the CPU
+#else
 #define BSNN_INLINE inline __attribute__((always_inline))
+#endif
 
 // Resolvers of cloned functions run before a sanitizer is ready.
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && \
@@ -32,7 +36,11 @@ BSNN_INLINE float ExpOfNegative(float x) {
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
   const int32_t bits = (static_cast<int32_t>(n) + 127) << 23;
+#ifdef __CUDA_ARCH__
+  return p * __int_as_float(bits);
+#else
   return p * std::bit_cast<float>(bits);
+#endif
 }
 
 }  // namespace bsnn::trainer::kernels

@@ -1,11 +1,11 @@
 #include "worker/trainer/nn/kernels/lif.h"
 
-#include <cmath>
 #include <vector>
 
 #include "worker/trainer/nn/kernels/bit_words.h"
 #include "worker/trainer/nn/kernels/clones.h"
 #include "worker/trainer/nn/kernels/lif_pool.h"
+#include "worker/trainer/nn/kernels/surrogate.h"
 #include "worker/trainer/nn/kernels/tile.h"
 
 namespace bsnn::trainer::kernels {
@@ -13,22 +13,12 @@ namespace {
 
 using spec::Surrogate;
 
-constexpr float kHalfPi = 1.57079632679489662f;
-
 template <Surrogate kSurrogate>
 BSNN_INLINE float Derivative(float d, float w) {
-  if constexpr (kSurrogate == Surrogate::kTriangle) {
-    const float rest = w - std::fabs(d);
-    return (rest > 0.0f ? rest : 0.0f) / (w * w);
-  } else if constexpr (kSurrogate == Surrogate::kRectangle) {
-    return std::fabs(d) < w ? 0.5f / w : 0.0f;
-  } else if constexpr (kSurrogate == Surrogate::kSigmoid) {
-    const float e = ExpOfNegative(-std::fabs(w * d));
-    return w * e / ((1.0f + e) * (1.0f + e));
-  } else {
-    const float z = kHalfPi * w * d;
-    return 0.5f * w / (1.0f + z * z);
-  }
+  if constexpr (kSurrogate == Surrogate::kTriangle) return TriangleDerivative(d, w);
+  if constexpr (kSurrogate == Surrogate::kRectangle) return RectangleDerivative(d, w);
+  if constexpr (kSurrogate == Surrogate::kSigmoid) return SigmoidDerivative(d, w);
+  return ArctangentDerivative(d, w);
 }
 
 template <bool kHard, bool kAffine, bool kKeep>
