@@ -34,6 +34,7 @@ if(BSNN_TRAINER)
   target_include_directories(bsnn_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
   separate_arguments(torch_flags NATIVE_COMMAND "${TORCH_CXX_FLAGS}")
   target_compile_options(bsnn_torch INTERFACE ${torch_flags})
+  pkg_check_modules(HDF5 IMPORTED_TARGET hdf5)  # optional: bsnn-train --export nir
   # A LibTorch with CUDA has found nvcc by now, and set its flags from TORCH_CUDA_ARCH_LIST.
   if(TORCH_CUDA_LIBRARIES)
     set(BSNN_CUDA ON)

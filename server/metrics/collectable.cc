@@ -49,10 +49,11 @@ struct SeriesRow {
   std::string_view point;  ///< MetricPoint.name
   const char* metric;
   MetricType type;
-  enum class Labels { kLayer, kSplit, kLayerAndTimeStep } labels;
+  enum class Labels { kNone, kLayer, kSplit, kLayerAndTimeStep } labels;
   const char* help;
 };
 
+constexpr auto kNone = SeriesRow::Labels::kNone;
 constexpr auto kLayer = SeriesRow::Labels::kLayer;
 const SeriesRow kSeriesRows[] = {
     {"sign_flip_ratio", "bsnn_job_sign_flip_ratio", MetricType::Gauge, kLayer,
@@ -62,6 +63,13 @@ const SeriesRow kSeriesRows[] = {
      "Sign changes of a layer's binary weights, counted at each step."},
     {"accuracy_ratio", "bsnn_job_accuracy_ratio", MetricType::Gauge, SeriesRow::Labels::kSplit,
      "Share of pictures classified right in the newest epoch."},
+    {"top5_accuracy_ratio", "bsnn_job_top5_accuracy_ratio", MetricType::Gauge,
+     SeriesRow::Labels::kSplit,
+     "Share of pictures whose class was among the five most likely in the newest epoch."},
+    {"sign_flips_per_step", "bsnn_job_sign_flips_per_step", MetricType::Gauge, kLayer,
+     "Sign changes of a layer's binary weights at a step, mean over the newest epoch."},
+    {"flipped_weights_ratio", "bsnn_job_flipped_weights_ratio", MetricType::Gauge, kLayer,
+     "Share of a layer's binary weights that flipped at least once since the start."},
     {"loss", "bsnn_job_loss", MetricType::Gauge, SeriesRow::Labels::kSplit, "Newest mean loss."},
     {"firing_rate", "bsnn_job_firing_rate_ratio", MetricType::Gauge, kLayer,
      "Share of a layer's neurons and time steps with a spike."},
@@ -69,10 +77,38 @@ const SeriesRow kSeriesRows[] = {
      "Mean of the gradient with respect to a layer's binary weights."},
     {"gradient_variance", "bsnn_job_gradient_variance", MetricType::Gauge, kLayer,
      "Variance of the gradient with respect to a layer's binary weights."},
+    {"latent_gradient_mean", "bsnn_job_latent_gradient_mean", MetricType::Gauge, kLayer,
+     "Mean of the gradient with respect to a layer's latent weights."},
+    {"latent_gradient_variance", "bsnn_job_latent_gradient_variance", MetricType::Gauge, kLayer,
+     "Variance of the gradient with respect to a layer's latent weights."},
     {"gate_mean", "bsnn_job_gate_ratio", MetricType::Gauge, kLayer,
      "Mean of a layer's AGMM gate, the sigmoid before alpha."},
     {"alpha", "bsnn_job_alpha", MetricType::Gauge, SeriesRow::Labels::kLayerAndTimeStep,
      "AGMM's learned scale of a layer at a time step."},
+    {"multiply_accumulates", "bsnn_job_multiply_accumulates", MetricType::Gauge, kLayer,
+     "Multiplications with accumulation to classify a picture."},
+    {"accumulates", "bsnn_job_accumulates", MetricType::Gauge, kLayer,
+     "Accumulations without multiplication to classify a picture, at the measured firing rates."},
+    {"energy_joules", "bsnn_job_energy_joules", MetricType::Gauge, kLayer,
+     "Estimated energy to classify a picture: 4.6 pJ a multiplication, 0.9 pJ an accumulation."},
+    {"energy_int_add_joules", "bsnn_job_energy_int_add_joules", MetricType::Gauge, kLayer,
+     "The same with 0.1 pJ an accumulation of binary weights."},
+    {"packed_bytes", "bsnn_job_packed_bytes", MetricType::Gauge, kLayer,
+     "Size of a layer's weights as deployed; layer all is every parameter of the network."},
+    {"resident_memory_peak_bytes", "bsnn_job_resident_memory_peak_bytes", MetricType::Gauge, kNone,
+     "Largest resident memory of the trainer so far."},
+    {"device_memory_peak_bytes", "bsnn_job_device_memory_peak_bytes", MetricType::Gauge, kNone,
+     "Largest memory of the trainer's tensors on its GPU so far."},
+    {"step_seconds", "bsnn_job_step_seconds", MetricType::Gauge, kNone,
+     "Time of one step, mean over the newest report interval."},
+    {"data_wait_seconds", "bsnn_job_data_wait_seconds", MetricType::Gauge, kNone,
+     "Time spent waiting for batches in the newest epoch."},
+    {"checkpoint_stall_seconds", "bsnn_job_checkpoint_stall_seconds", MetricType::Gauge, kNone,
+     "Time that training stood still for the newest checkpoint."},
+    {"checkpoint_stall_ratio", "bsnn_job_checkpoint_stall_ratio", MetricType::Gauge, kNone,
+     "The same as a share of the time of the steps since the checkpoint before."},
+    {"checkpoint_write_seconds", "bsnn_job_checkpoint_write_seconds", MetricType::Gauge, kNone,
+     "Time to write the newest checkpoint, beside training."},
 };
 constexpr size_t kSeriesRowCount = std::size(kSeriesRows);
 
@@ -89,6 +125,7 @@ std::optional<size_t> RowOf(const SeriesKey& key) {
 
 std::vector<Label> LabelsOf(const JobSample& job, const SeriesKey& key, const SeriesRow& row) {
   std::vector<Label> labels = {{"job", job.job.value()}};
+  if (row.labels == SeriesRow::Labels::kNone) return labels;
   if (row.labels == SeriesRow::Labels::kSplit) {
     labels.push_back({"split", key.split});
     return labels;

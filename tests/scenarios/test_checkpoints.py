@@ -15,7 +15,7 @@ def flip_bit(path, seed):
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("file", ["model.safetensors", "training.safetensors", "manifest.json"])
+@pytest.mark.parametrize("file", ["model.safetensors", "packed.safetensors", "training.safetensors", "manifest.json"])
 def test_a_flipped_bit_is_refused_and_the_one_before_is_used(service, tmp_path, file):
     spec = small_job(epochs=10)
     spec["checkpoint"] = {"every_epochs": 1, "keep_latest": 5}
@@ -66,6 +66,7 @@ def test_a_cut_download_of_the_client_goes_on(service, tmp_path):
     service.ctl("checkpoints", "download", checkpoint.name, cut, address=proxy.address)
     proxy.close()
     assert proxy.cut_count >= 1
+    assert {file.name for file in checkpoint.files} >= {"model.safetensors", "packed.safetensors", "training.safetensors"}
     for file in checkpoint.files:
         assert (cut / file.name).read_bytes() == (whole / file.name).read_bytes()
     flip_bit(cut / "model.safetensors", seed=1)

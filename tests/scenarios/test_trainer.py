@@ -14,7 +14,7 @@ import pytest
 
 BIN = os.environ["BSNN_BIN"]
 TIMED = {"images_per_second", "step_seconds", "data_wait_seconds", "checkpoint_stall_seconds", "checkpoint_stall_ratio",
-         "checkpoint_write_seconds"}
+         "checkpoint_write_seconds", "resident_memory_peak_bytes"}
 SPEC = {"data": {"name": "generated", "train_limit": 1280, "test_limit": 256},
         "training": {"epochs": 5, "report_every_steps": 5}, "checkpoint": {"every_steps": 15, "keep_latest": 3}}
 
@@ -189,6 +189,12 @@ def test_a_run_from_the_start_does_not_mix_with_another(whole):
     code, errors = run(folder)
     assert code == 2 and "--resume" in errors
     assert (folder / "out" / "events.jsonl").read_bytes() == before
+
+
+def test_every_metric_is_in_the_document(whole):
+    table = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text().split("## Prometheus")[0]
+    told = {event["name"] for event in events(whole[3]) if event["type"] == "metric"}
+    assert not [name for name in told if f"`{name}`" not in table]
 
 
 def test_the_field_table_of_the_document_is_the_programs():

@@ -1,6 +1,7 @@
 /// bsnn-train: trains one job from a spec file, or evaluates a checkpoint. It knows no service.
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <ATen/ops/cat.h>
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
 
@@ -15,7 +16,8 @@
 #include "base/limits.h"
 #include "base/logging.h"
 #include "base/status.h"
-#include "worker/trainer/checkpoint/checkpoint.h"
+#include "worker/trainer/checkpoint/stored_model.h"
+#include "worker/trainer/export/export_nir.h"
 #include "worker/trainer/nn/cuda/ops.h"
 #include "worker/trainer/nn/threads.h"
 #include "worker/trainer/train/describe.h"
@@ -30,7 +32,8 @@ namespace {
 enum ExitCode { kSucceeded = 0, kInfrastructure = 1, kUserError = 2, kStopped = 3 };
 
 struct Arguments {
-  std::string spec, data = ".", out, device = "auto", evaluate, predictions, log_level = "info";
+  std::string spec, data = ".", out, device = "auto", evaluate, predictions, logits, export_format,
+                    model, log_level = "info";
   std::string cuda = "fused";
   int threads = 0;
   bool resume = false;
@@ -142,22 +145,30 @@ absl::Status WritePredictions(const std::string& path, const Dataset& data,
   return base::WriteFileDurably(path, text);
 }
 
-absl::Status EvaluateCheckpoint(const Arguments& arguments) {
-  ASSIGN_OR_RETURN(const auto checkpoint, artifact::VerifyCheckpointFolder(arguments.evaluate));
-  ASSIGN_OR_RETURN(const spec::JobSpec spec, spec::ParseJobSpec(checkpoint.manifest.spec));
+absl::Status WriteLogits(const std::string& path, const Evaluation& evaluation) {
+  std::string bytes;
+  RETURN_IF_ERROR(
+      WriteTensors({{"logits", at::cat(evaluation.logits)}}, {}, [&](std::string_view more) {
+        bytes += more;
+        return absl::OkStatus();
+      }));
+  return base::WriteFileDurably(path, bytes);
+}
+
+absl::Status EvaluateModel(const Arguments& arguments) {
+  ASSIGN_OR_RETURN(const StoredModel model, StoredModel::Open(arguments.evaluate));
+  const spec::JobSpec& spec = model.spec();
   ASSIGN_OR_RETURN(const at::Device device, ChooseDevice(arguments.device, spec::Device::kAny));
   if (arguments.threads > 0) at::set_num_threads(arguments.threads);
   ASSIGN_OR_RETURN(const auto opened, OpenDataset(spec.data, arguments.data, Split::kTest));
   const Dataset& data = *opened;
   ASSIGN_OR_RETURN(const auto network, Network::Make(spec, data.shape()));
-  ASSIGN_OR_RETURN(const NamedTensors tensors, LoadTensors(checkpoint.path / "model.safetensors"));
-  RETURN_IF_ERROR(RestoreState(network->State(), tensors, checkpoint.path.string()));
+  RETURN_IF_ERROR(model.Restore(*network));
   network->To(device);
-  ASSIGN_OR_RETURN(
-      const Evaluation evaluation,
-      Evaluate(*network, device, data, 256, spec.resources.loader_threads, StopRequested));
-  fmt::print("checkpoint {} (step {}, digest {})\n", arguments.evaluate, checkpoint.manifest.step,
-             checkpoint.digest);
+  ASSIGN_OR_RETURN(const Evaluation evaluation,
+                   Evaluate(*network, device, data, 256, spec.resources.loader_threads,
+                            StopRequested, !arguments.logits.empty()));
+  fmt::print("{}\n", model.Title());
   fmt::print("test accuracy {:.2f} % ({} of {} pictures), loss {:.4f}\n",
              100 * evaluation.accuracy_ratio(), evaluation.correct, evaluation.pictures,
              evaluation.loss);
@@ -171,8 +182,26 @@ absl::Status EvaluateCheckpoint(const Arguments& arguments) {
       fmt::print("  class {}: {:.2f} % of {}\n", label,
                  100.0 * static_cast<double>(correct) / static_cast<double>(pictures), pictures);
   }
+  if (!arguments.logits.empty()) RETURN_IF_ERROR(WriteLogits(arguments.logits, evaluation));
   if (arguments.predictions.empty()) return absl::OkStatus();
   return WritePredictions(arguments.predictions, data, evaluation);
+}
+
+absl::StatusOr<std::string> ExportedNir(const StoredModel& model, const InputShape& shape) {
+  ASSIGN_OR_RETURN(const auto network, Network::Make(model.spec(), shape));
+  RETURN_IF_ERROR(model.Restore(*network));
+  return ExportNir(*network, model.spec(), model.Title());
+}
+
+absl::Status Export(const Arguments& arguments) {
+  ASSIGN_OR_RETURN(const StoredModel model, StoredModel::Open(arguments.model));
+  ASSIGN_OR_RETURN(const InputShape shape, ShapeOf(model.spec().data, arguments.data));
+  ASSIGN_OR_RETURN(const std::string bytes, arguments.export_format == "nir"
+                                                ? ExportedNir(model, shape)
+                                                : PackedBytes(model, shape));
+  RETURN_IF_ERROR(base::WriteFileDurably(arguments.out, bytes));
+  fmt::print("wrote {}: {} bytes\n", arguments.out, bytes.size());
+  return absl::OkStatus();
 }
 
 absl::Status Describe(const Arguments& arguments) {
@@ -201,7 +230,8 @@ int Main(int argc, char** argv) {
   auto* spec = app.add_option("--spec", arguments.spec, "Job spec (JSON, docs/spec.md)");
   app.add_option("--data", arguments.data, "Folder with the data set's files")
       ->capture_default_str();
-  app.add_option("--out", arguments.out, "Folder for events.jsonl and checkpoints/")->needs(spec);
+  app.add_option("--out", arguments.out,
+                 "Folder for events.jsonl and checkpoints/; with --export, the file");
   app.add_flag("--resume", arguments.resume,
                "Go on from the newest checkpoint in --out that verifies");
   app.add_option("--device", arguments.device, "auto, cpu, cuda:N")->capture_default_str();
@@ -212,11 +242,23 @@ int Main(int argc, char** argv) {
   app.add_option("--threads", arguments.threads,
                  "CPU threads; 0 is the spec's, or LibTorch's choice")
       ->check(CLI::Range(0, 1024));
-  auto* evaluate = app.add_option("--evaluate", arguments.evaluate,
-                                  "Classify the test set with this checkpoint folder");
+  auto* evaluate =
+      app.add_option("--evaluate", arguments.evaluate,
+                     "Classify the test set with this checkpoint folder or packed model");
   app.add_option("--predictions", arguments.predictions,
                  "With --evaluate: CSV of index,label,prediction")
       ->needs(evaluate);
+  app.add_option("--logits", arguments.logits,
+                 "With --evaluate: safetensors file of each picture's logits, mean over time")
+      ->needs(evaluate);
+  auto* model = app.add_option("--model", arguments.model,
+                               "With --export: checkpoint folder or packed model");
+  app.add_option("--export", arguments.export_format,
+                 "Write --model into the file --out: packed (one bit a binary weight), nir")
+      ->check(CLI::IsMember({"packed", "nir"}))
+      ->needs(model)
+      ->excludes(spec)
+      ->excludes(evaluate);
   app.set_version_flag("--version", "bsnn-train " BSNN_VERSION);
   app.add_flag("--describe", arguments.describe,
                "Print the layers of --spec's network: shapes, parameters, sizes, operations")
@@ -232,7 +274,10 @@ int Main(int argc, char** argv) {
       "  bsnn-train --spec job.json --data ~/mnist --out run1\n"
       "  bsnn-train --spec job.json --data ~/mnist --out run1 --resume\n"
       "  bsnn-train --spec job.json --describe\n"
-      "  bsnn-train --evaluate run1/checkpoints/step-00002814 --data ~/mnist");
+      "  bsnn-train --evaluate run1/checkpoints/step-00002814 --data ~/mnist\n"
+      "  bsnn-train --export packed --model run1/checkpoints/step-00002814 --out "
+      "model.safetensors\n"
+      "  bsnn-train --export nir --model run1/checkpoints/step-00002814 --out model.nir");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -253,12 +298,18 @@ int Main(int argc, char** argv) {
   }
   cuda::SetUp(arguments.cuda == "fused");
   if (!arguments.evaluate.empty()) {
-    const absl::Status status = Guard([&] { return EvaluateCheckpoint(arguments); });
+    const absl::Status status = Guard([&] { return EvaluateModel(arguments); });
     return status.ok() ? int{kSucceeded} : Report(status);
   }
-  if (arguments.spec.empty() || arguments.out.empty()) {
-    fmt::print(stderr, "bsnn-train: --spec and --out are needed (or --evaluate); see --help\n");
+  if (arguments.out.empty() || (arguments.spec.empty() && arguments.export_format.empty())) {
+    fmt::print(
+        stderr,
+        "bsnn-train: --out is needed, with --spec or --export (or --evaluate); see --help\n");
     return kUserError;
+  }
+  if (!arguments.export_format.empty()) {
+    const absl::Status status = Guard([&] { return Export(arguments); });
+    return status.ok() ? int{kSucceeded} : Report(status);
   }
   return Train(arguments);
 }

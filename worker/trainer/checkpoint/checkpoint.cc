@@ -2,14 +2,17 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/zeros_like.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "artifact/digest.h"
 #include "artifact/safetensors.h"
 #include "base/file.h"
 #include "base/limits.h"
@@ -21,7 +24,6 @@ namespace {
 namespace fs = std::filesystem;
 using artifact::TensorType;
 
-constexpr char kModelFile[] = "model.safetensors";
 constexpr char kTrainingFile[] = "training.safetensors";
 
 TensorType ToTensorType(at::ScalarType type) {
@@ -58,18 +60,33 @@ absl::StatusOr<at::ScalarType> FromTensorType(const artifact::TensorEntry& tenso
 artifact::FileContent ToFile(const char* name, const NamedTensors& tensors,
                              std::map<std::string, std::string> metadata) {
   return {name, [&tensors, metadata = std::move(metadata)](const artifact::ByteSink& sink) {
-            std::vector<at::Tensor> kept;  // the views below borrow from these
-            std::vector<artifact::TensorBytes> views;
-            for (const NamedTensor& named : tensors) {
-              kept.push_back(named.tensor.detach().cpu().contiguous());
-              const at::Tensor& tensor = kept.back();
-              views.push_back({named.name,
-                               ToTensorType(tensor.scalar_type()),
-                               {tensor.sizes().begin(), tensor.sizes().end()},
-                               {static_cast<const char*>(tensor.data_ptr()), tensor.nbytes()}});
-            }
-            return artifact::WriteSafetensors(views, metadata, sink);
+            return WriteTensors(tensors, metadata, sink);
           }};
+}
+
+/// The files of a checkpoint. The packed one names the model's bytes, which are written before it.
+std::vector<artifact::FileContent> FilesOf(const TrainingState& state, const spec::JobSpec& spec,
+                                           const CheckpointFacts& facts,
+                                           std::map<std::string, std::string> card) {
+  const auto digest = std::make_shared<artifact::Sha256>();
+  artifact::FileContent model = ToFile(kModelFile, state.model, std::move(card));
+  std::vector<artifact::FileContent> files = {
+      {kModelFile,
+       [write = std::move(model.write), digest](const artifact::ByteSink& sink) {
+         return write([&](std::string_view bytes) {
+           digest->Update(bytes);
+           return sink(bytes);
+         });
+       }},
+      ToFile(kTrainingFile, state.training, {})};
+  if (!state.packing.binary.empty()) {
+    files.push_back({artifact::kPackedName, [&, digest](const artifact::ByteSink& sink) {
+                       return artifact::WritePacked(
+                           PackModel(state.model, state.packing, spec, facts, digest->FinishHex()),
+                           sink);
+                     }});
+  }
+  return files;
 }
 
 /// The spec without what may change between a run and its continuation. Fields that an older
@@ -80,6 +97,19 @@ std::string TrainedPart(const std::string& spec_text) {
   nlohmann::json json = spec::ToJson(*spec);
   for (const char* section : {"checkpoint", "resources", "scheduling"}) json.erase(section);
   return json.dump();
+}
+
+/// Adds to `loaded` what checkpoints of earlier versions do not hold: counts of an epoch under way,
+/// which begin at 0 in the middle of it.
+void AddNewerTensors(const NamedTensors& wanted, NamedTensors& loaded) {
+  std::set<std::string> names;
+  for (const NamedTensor& named : loaded) names.insert(named.name);
+  for (const NamedTensor& named : wanted) {
+    const bool newer = named.name == "top5" || named.name.ends_with(".epoch_step_flips");
+    if (newer && !names.contains(named.name)) {
+      loaded.push_back({named.name, at::zeros_like(named.tensor)});
+    }
+  }
 }
 
 }  // namespace
@@ -101,10 +131,25 @@ absl::StatusOr<artifact::VerifiedCheckpoint> SaveCheckpoint(const fs::path& fold
       {"kind", std::string(spec::ToWord(spec.network.kind))},
       {"data", std::string(spec::ToWord(spec.data.name))},
       {"spec", manifest.spec}};
-  return artifact::WriteCheckpointFolder(
-      folder / artifact::CheckpointFolderName(facts.step),
-      {ToFile(kModelFile, state.model, std::move(card)), ToFile(kTrainingFile, state.training, {})},
-      std::move(manifest));
+  return artifact::WriteCheckpointFolder(folder / artifact::CheckpointFolderName(facts.step),
+                                         FilesOf(state, spec, facts, std::move(card)),
+                                         std::move(manifest));
+}
+
+absl::Status WriteTensors(const NamedTensors& tensors,
+                          const std::map<std::string, std::string>& metadata,
+                          const artifact::ByteSink& sink) {
+  std::vector<at::Tensor> kept;  // the views below borrow from these
+  std::vector<artifact::TensorBytes> views;
+  for (const NamedTensor& named : tensors) {
+    kept.push_back(named.tensor.detach().cpu().contiguous());
+    const at::Tensor& tensor = kept.back();
+    views.push_back({named.name,
+                     ToTensorType(tensor.scalar_type()),
+                     {tensor.sizes().begin(), tensor.sizes().end()},
+                     {static_cast<const char*>(tensor.data_ptr()), tensor.nbytes()}});
+  }
+  return artifact::WriteSafetensors(views, metadata, sink);
 }
 
 absl::StatusOr<NamedTensors> LoadTensors(const fs::path& file) {
@@ -142,7 +187,8 @@ absl::Status RestoreCheckpoint(const artifact::VerifiedCheckpoint& checkpoint,
         "{} was trained by another spec: {}", checkpoint.path.string(), checkpoint.manifest.spec));
   }
   ASSIGN_OR_RETURN(const NamedTensors model, LoadTensors(checkpoint.path / kModelFile));
-  ASSIGN_OR_RETURN(const NamedTensors training, LoadTensors(checkpoint.path / kTrainingFile));
+  ASSIGN_OR_RETURN(NamedTensors training, LoadTensors(checkpoint.path / kTrainingFile));
+  AddNewerTensors(state.training, training);
   RETURN_IF_ERROR(RestoreState(state.model, model, (checkpoint.path / kModelFile).string()));
   return RestoreState(state.training, training, (checkpoint.path / kTrainingFile).string());
 }

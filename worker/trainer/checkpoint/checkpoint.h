@@ -5,26 +5,24 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "artifact/checkpoint_folder.h"
 #include "spec/job_spec.h"
-#include "worker/trainer/data/dataset.h"
+#include "worker/trainer/checkpoint/pack.h"
 #include "worker/trainer/nn/named_tensor.h"
 
 namespace bsnn::trainer {
+
+inline constexpr char kModelFile[] = "model.safetensors";
 
 /// What a checkpoint holds; the tensors are live views, copied on writing.
 struct TrainingState {
   NamedTensors model;     ///< Network::State(): enough for inference
   NamedTensors training;  ///< optimiser, meters, cursor: what a resumed run needs besides
-};
-
-struct CheckpointFacts {
-  int64_t step = 0;
-  int32_t epoch = 0;
-  double accuracy_ratio = 0;  ///< NaN where it was not evaluated
+  PackRules packing;      ///< of the model; the packed file stands where weights are binary
 };
 
 /// Writes `folder`/step-<step>, durably, replacing one of the same step.
@@ -32,6 +30,11 @@ absl::StatusOr<artifact::VerifiedCheckpoint> SaveCheckpoint(const std::filesyste
                                                             const spec::JobSpec& spec,
                                                             const TrainingState& state,
                                                             const CheckpointFacts& facts);
+
+/// The bytes of a safetensors file: float32, float64, int64 or uint8, on any device.
+absl::Status WriteTensors(const NamedTensors& tensors,
+                          const std::map<std::string, std::string>& metadata,
+                          const artifact::ByteSink& sink);
 
 /// The tensors of one file of a checkpoint, copied to the CPU. DataLoss for a file that is not
 /// safetensors or holds a dtype that the trainer does not use.

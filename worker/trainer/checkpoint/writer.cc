@@ -43,6 +43,7 @@ absl::Status CheckpointWriter::Start(const TrainingState& state, const Checkpoin
   }
   Copy(state.model, copy_.model);
   Copy(state.training, copy_.training);
+  copy_.packing = state.packing;
   try {
     writing_ = std::async(std::launch::async, [this, facts] { return Write(facts); });
   } catch (const std::system_error& error) {

@@ -34,7 +34,8 @@ FlipMeter::FlipMeter(std::vector<WeightLayer> layers) : layers_(std::move(layers
     const auto zeros = [&](int64_t count) {
       return at::zeros({count}, layer.latent.options().dtype(at::kLong).requires_grad(false));
     };
-    Counter counter{zeros(layer.words()), zeros(layer.words()), zeros(layer.words()), zeros(1)};
+    Counter counter{zeros(layer.words()), zeros(layer.words()), zeros(layer.words()), zeros(1),
+                    at::zeros({2}, at::kLong)};
     if (layer.latent.is_cuda()) {
       cuda::PackSigns(layer.latent, layer.binarization, counter.signs, {}, {});
     } else {
@@ -48,6 +49,7 @@ FlipMeter::FlipMeter(std::vector<WeightLayer> layers) : layers_(std::move(layers
 
 void FlipMeter::ObserveStep() {
   for (size_t i = 0; i < layers_.size(); ++i) {
+    ++counters_[i].epoch_step_flips.mutable_data_ptr<int64_t>()[1];
     if (layers_[i].latent.is_cuda()) {
       const Counter& counter = counters_[i];
       cuda::PackSigns(layers_[i].latent, layers_[i].binarization, counter.signs, counter.flipped,
@@ -74,16 +76,21 @@ std::vector<LayerFlips> FlipMeter::Counts() const {
   LayerFlips all{.layer = "all"};
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Counter counter = {counters_[i].signs.cpu(), counters_[i].epoch_signs.cpu(),
-                             counters_[i].flipped.cpu(), counters_[i].step_flips.cpu()};
+                             counters_[i].flipped.cpu(), counters_[i].step_flips.cpu(),
+                             counters_[i].epoch_step_flips};
+    const int64_t* const epoch = counter.epoch_step_flips.const_data_ptr<int64_t>();
+    const int64_t total = *counter.step_flips.const_data_ptr<int64_t>();
     LayerFlips flips{
         .layer = layers_[i].name,
         .weights = layers_[i].weights(),
         .epoch_flips = CountDifferences(Words(counter.signs), Words(counter.epoch_signs)),
-        .step_flips_total = *counter.step_flips.const_data_ptr<int64_t>(),
+        .step_flips_total = total,
+        .flips_per_step = static_cast<double>(total - epoch[0]) / static_cast<double>(epoch[1]),
         .flipped_weights = CountBits(Words(counter.flipped))};
     all.weights += flips.weights;
     all.epoch_flips += flips.epoch_flips;
     all.step_flips_total += flips.step_flips_total;
+    all.flips_per_step += flips.flips_per_step;
     all.flipped_weights += flips.flipped_weights;
     counts.push_back(std::move(flips));
   }
@@ -92,7 +99,11 @@ std::vector<LayerFlips> FlipMeter::Counts() const {
 }
 
 void FlipMeter::StartEpoch() {
-  for (Counter& counter : counters_) counter.epoch_signs.copy_(counter.signs);
+  for (Counter& counter : counters_) {
+    counter.epoch_signs.copy_(counter.signs);
+    counter.epoch_step_flips[0].copy_(counter.step_flips[0]);
+    counter.epoch_step_flips[1].zero_();
+  }
 }
 
 NamedTensors FlipMeter::State() const {
@@ -103,6 +114,7 @@ NamedTensors FlipMeter::State() const {
     state.push_back({name + ".epoch_signs", counters_[i].epoch_signs});
     state.push_back({name + ".flipped", counters_[i].flipped});
     state.push_back({name + ".step_flips", counters_[i].step_flips});
+    state.push_back({name + ".epoch_step_flips", counters_[i].epoch_step_flips});
   }
   return state;
 }

@@ -18,6 +18,7 @@ struct LayerFlips {
   int64_t weights = 0;
   int64_t epoch_flips = 0;       ///< signs that differ from the epoch's start
   int64_t step_flips_total = 0;  ///< flips counted at steps, since the run's start
+  double flips_per_step = 0;     ///< mean over the epoch's steps; NaN before the first
   int64_t flipped_weights =
       0;  ///< weights that flipped at a step at least once since the run's start
 
@@ -47,16 +48,18 @@ class FlipMeter {
   /// The signs now are the start of the next epoch. Call after Counts() at an epoch's end.
   void StartEpoch();
 
-  /// "<layer>.signs", ".epoch_signs", ".flipped" (int64 [words]), ".step_flips" (int64 [1]).
+  /// "<layer>.signs", ".epoch_signs", ".flipped" (int64 [words]), ".step_flips" (int64 [1]),
+  /// ".epoch_step_flips" (int64 [2]).
   /// Shares memory with the meter.
   NamedTensors State() const;
 
  private:
-  struct Counter {           // on the weights' device
-    at::Tensor signs;        ///< int64 [words], at the last step
-    at::Tensor epoch_signs;  ///< at the epoch's start
-    at::Tensor flipped;      ///< bit set: flipped at least once
-    at::Tensor step_flips;   ///< int64 [1]
+  struct Counter {                // on the weights' device
+    at::Tensor signs;             ///< int64 [words], at the last step
+    at::Tensor epoch_signs;       ///< at the epoch's start
+    at::Tensor flipped;           ///< bit set: flipped at least once
+    at::Tensor step_flips;        ///< int64 [1]
+    at::Tensor epoch_step_flips;  ///< int64 [2], on the CPU: step_flips at the epoch's start; steps
   };
   const std::vector<WeightLayer> layers_;
   std::vector<Counter> counters_;

@@ -1,13 +1,18 @@
 #include "worker/trainer/measure/gradients.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/ops/zeros.h>
 
+#include <algorithm>
 #include <limits>
 
+#include "worker/trainer/measure/moments.h"
 #include "worker/trainer/nn/cuda/ops.h"
 
 namespace bsnn::trainer {
 namespace {
+
+constexpr int64_t kChunk = 1 << 15;  ///< numbers summed up at a time, whatever the threads
 
 /// Adds count, sum and sum of squares of `gradient` to totals[0..2], on its device: chunks in
 /// float64, in order.
@@ -16,25 +21,19 @@ void AddMoments(const at::Tensor& gradient, const at::Tensor& totals) {
   const at::Tensor on_cpu = gradient.detach().contiguous();
   double* const sums = totals.mutable_data_ptr<double>();
   const float* const g = on_cpu.const_data_ptr<float>();
-  constexpr int64_t kLanes = 8;
-  double sum[kLanes] = {}, square[kLanes] = {};
-  const int64_t count = on_cpu.numel(), whole = count - count % kLanes;
-  for (int64_t i = 0; i < whole; i += kLanes) {
-    for (int64_t l = 0; l < kLanes; ++l) {
-      const double value = g[i + l];
-      sum[l] += value;
-      square[l] += value * value;
+  const int64_t count = on_cpu.numel();
+  std::vector<kernels::Moments> chunks(static_cast<size_t>((count + kChunk - 1) / kChunk));
+  at::parallel_for(0, std::ssize(chunks), 2, [&](int64_t first, int64_t last) {
+    for (int64_t c = first; c < last; ++c) {
+      const int64_t begin = c * kChunk;
+      chunks[static_cast<size_t>(c)] =
+          kernels::MomentsOf(g + begin, std::min(kChunk, count - begin));
     }
-  }
-  for (int64_t i = whole; i < count; ++i) {
-    const double value = g[i];
-    sum[0] += value;
-    square[0] += value * value;
-  }
+  });
   sums[0] += static_cast<double>(count);
-  for (int64_t l = 0; l < kLanes; ++l) {
-    sums[1] += sum[l];
-    sums[2] += square[l];
+  for (const kernels::Moments& moments : chunks) {
+    sums[1] += moments.sum;
+    sums[2] += moments.square;
   }
 }
 

@@ -59,7 +59,26 @@ class Bireal final : public LayeredNetwork {
     // cat keeps channels-last memory, which repeat does not.
     if (steps() > 1) x = at::cat(std::vector<at::Tensor>(static_cast<size_t>(steps()), x));
     for (const Block& block : blocks_) x = Run(block, x);
-    return Classify(fc_, x.mean({2, 3}));
+    return Classify(fc_, x.mean({2, 3}), 0);
+  }
+
+  void Express(NirBuilder& nir) override {
+    NirWire x = ExpressStem(nir, "stem", stem_);
+    if (std::min(shape_.height, shape_.width) >= kPooledStemSide) {
+      nir.Refuse("input", std::to_string(shape_.height) + "x" + std::to_string(shape_.width),
+                 "a side below 64: larger pictures pass a max pooling of real numbers behind the "
+                 "stem, which NIR does not have");
+    }
+    for (const Block& block : blocks_) {
+      const std::string name = weight_layers_[block.conv.index].name;
+      const NirWire spikes = nir.Neurons(name + ".lif", x);
+      if (block.shortcut) {
+        const NirWire pooled = nir.AvgPool(name + ".pool", x, 2, 2, /*rounds_up=*/true);
+        x = nir.Conv(name + ".shortcut", pooled, block.shortcut->weight, block.shortcut->norm);
+      }
+      x = NirBuilder::Add(ExpressHidden(nir, block.conv, spikes, block.stride), x);
+    }
+    ExpressClassifier(nir, fc_, nir.AvgPool("pool", x, x.shape[1], x.shape[2]));
   }
 
  private:

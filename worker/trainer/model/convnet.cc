@@ -34,7 +34,14 @@ class Convnet final : public LayeredNetwork {
     if (!stem.pool) spikes = MaxPool2(spikes);
     spikes = Hidden(conv2_, counter2_, spikes, /*pool=*/true);
     spikes = Hidden(conv3_, counter3_, spikes, /*pool=*/false);
-    return Classify(fc_, spikes.flatten(1));
+    return Classify(fc_, spikes.flatten(1), 1);
+  }
+
+  void Express(NirBuilder& nir) override {
+    NirWire x = nir.Neurons("conv1.lif", ExpressStem(nir, "conv1", conv1_));
+    x = ExpressHidden(nir, conv2_, nir.MaxPool("conv1.pool", x, 2, 2, 0));
+    x = nir.MaxPool("conv2.pool", nir.Neurons("conv2.lif", x), 2, 2, 0);
+    ExpressClassifier(nir, fc_, nir.Neurons("conv3.lif", ExpressHidden(nir, conv3_, x)));
   }
 
  private:

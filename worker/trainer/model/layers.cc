@@ -69,9 +69,11 @@ double ConvDeviation(const ConvSize& size) {
 }  // namespace
 
 PlainConv LayeredNetwork::MakePlainConv(const std::string& name, const ConvSize& size) {
+  const bool first = parameters_.empty();  // every network makes its first layer first
   const at::Tensor weight = AddParameter(
       name + ".weight", Normal({size.out, size.in, size.kernel, size.kernel}, ConvDeviation(size)),
       true);
+  parameters_.back().end = first;
   return {weight, MakeNorm(name, size.out)};
 }
 
@@ -94,6 +96,7 @@ HiddenConv LayeredNetwork::MakeHiddenConv(const std::string& name, const ConvSiz
 
 Linear LayeredNetwork::MakeLinear(int64_t features, int64_t classes, double deviation) {
   const at::Tensor weight = AddParameter("fc.weight", Normal({classes, features}, deviation), true);
+  parameters_.back().end = true;
   return {weight, AddParameter("fc.bias", at::zeros({classes}, at::kFloat), false)};
 }
 
@@ -117,7 +120,7 @@ NormCall LayeredNetwork::Call(std::optional<size_t> counter) const {
 
 at::Tensor LayeredNetwork::EffectiveWeight(size_t index) {
   const WeightLayer& layer = weight_layers_[index];
-  if (!layer.binarization) return effective_[index] = layer.latent;
+  if (!layer.binarization || deployed_) return effective_[index] = layer.latent;
   at::Tensor weight = Binarize(layer.latent, *layer.binarization, sharpness_);
   if (keep_gradients_ && weight.requires_grad()) {
     weight.retain_grad();
@@ -127,7 +130,7 @@ at::Tensor LayeredNetwork::EffectiveWeight(size_t index) {
 }
 
 at::Tensor LayeredNetwork::EndWeight(const at::Tensor& weight) const {
-  return spec_.network.ends == spec::Ends::kInt8 ? RoundToInt8(weight) : weight;
+  return spec_.network.ends == spec::Ends::kInt8 && !deployed_ ? RoundToInt8(weight) : weight;
 }
 
 ConvOptions LayeredNetwork::Options(const at::Tensor& weight, int64_t stride) const {
@@ -140,7 +143,7 @@ at::Tensor LayeredNetwork::RunStem(const at::Tensor& images, const at::Tensor& w
                                    int64_t stride) {
   const at::Tensor rounded = EndWeight(weight);
   at::Tensor y = Conv2d(images, rounded, Options(weight, stride));
-  Trace(weight, y);
+  Trace(weight, y, 0);
   return y;
 }
 
@@ -151,7 +154,7 @@ at::Tensor LayeredNetwork::NoteSpikes(at::Tensor spikes) {
 
 at::Tensor LayeredNetwork::RunConv(const at::Tensor& x, const at::Tensor& weight, int64_t stride) {
   at::Tensor y = Conv2d(x, weight, Options(weight, stride));
-  Trace(weight, y);
+  Trace(weight, y, 0);
   return y;
 }
 
@@ -164,17 +167,20 @@ ConvOptions LayeredNetwork::HiddenOptions(const HiddenConv& layer, int64_t strid
 }
 
 at::Tensor LayeredNetwork::RunHidden(const HiddenConv& layer, const at::Tensor& spikes,
-                                     int64_t stride, NormCall call) {
+                                     int64_t stride, NormCall call, int64_t spikes_per_unit) {
   const at::Tensor weight = EffectiveWeight(layer.index);
   const ConvOptions options = HiddenOptions(layer, stride);
   const bool bits = weight_layers_[layer.index].binarization && layer.sees_spikes;
   const at::Tensor y =
       bits ? SpikeConv2d(spikes, weight, options) : Conv2d(spikes, weight, options);
-  return NormHidden(layer, y, std::move(call));
+  MeasureInput(weight_layers_[layer.index].latent, spikes);
+  return NormHidden(layer, y, std::move(call), spikes_per_unit);
 }
 
-at::Tensor LayeredNetwork::NormHidden(const HiddenConv& layer, const at::Tensor& y, NormCall call) {
-  Trace(weight_layers_[layer.index].latent, y);
+at::Tensor LayeredNetwork::NormHidden(const HiddenConv& layer, const at::Tensor& y, NormCall call,
+                                      int64_t spikes_per_unit) {
+  Trace(weight_layers_[layer.index].latent, y, spikes_per_unit);
+  if (layer.gate && layer.gate->spec.place != spec::GatePlace::kOnSpikes) TraceGate(layer.index, y);
   at::Tensor x = y;
   if (layer.gate && layer.gate->spec.place == spec::GatePlace::kBeforeBn) {
     x = Agmm(x, *layer.gate, {call.steps, call.training, call.gate_sum});
@@ -188,23 +194,50 @@ FiredConv LayeredNetwork::FireHidden(const HiddenConv& layer, const at::Tensor& 
   const LifOptions lif{spec_.neuron, steps(), false};
   if (weight_layers_[layer.index].binarization && layer.sees_spikes && !notes_spikes()) {
     const at::Tensor weight = EffectiveWeight(layer.index);
-    return FireConv2d(x, weight, lif, HiddenOptions(layer, stride), call.spike_count);
+    const ConvOptions options = HiddenOptions(layer, stride);
+    if (!measure_inputs_) return FireConv2d(x, weight, lif, options, call.spike_count);
+    const at::Tensor count = at::zeros({2, steps()}, x.options().dtype(at::kLong));
+    FiredConv fired = FireConv2d(x, weight, lif, options, count);
+    if (call.spike_count.defined()) call.spike_count.add_(count);
+    AddInput(weight_layers_[layer.index].latent, count[0].sum().to(at::kDouble), x.numel());
+    return fired;
   }
   const at::Tensor spikes = NoteSpikes(Lif(x, lif, call.spike_count));
   const at::Tensor weight = EffectiveWeight(layer.index);
-  return {Conv2d(GateSpikes(layer, spikes, call), weight, Options(weight, stride)), x};
+  const at::Tensor gated = GateSpikes(layer, spikes, call);
+  MeasureInput(weight_layers_[layer.index].latent, gated);
+  return {Conv2d(gated, weight, Options(weight, stride)), x};
 }
 
 at::Tensor LayeredNetwork::GateSpikes(const HiddenConv& layer, const at::Tensor& spikes,
                                       const NormCall& call) {
   if (!layer.gate || layer.gate->spec.place != spec::GatePlace::kOnSpikes) return spikes;
+  TraceGate(layer.index, spikes);
   return Agmm(spikes, *layer.gate, {call.steps, call.training, call.gate_sum});
 }
 
-at::Tensor LayeredNetwork::Classify(const Linear& head, const at::Tensor& features) {
+at::Tensor LayeredNetwork::Classify(const Linear& head, const at::Tensor& features,
+                                    int64_t spikes_per_unit) {
   const at::Tensor logits = at::linear(features, EndWeight(head.weight), head.bias);
-  Trace(head.weight, logits);
+  Trace(head.weight, logits, spikes_per_unit);
+  if (spikes_per_unit > 0) MeasureInput(head.weight, features);
   return logits.view({steps(), features.size(0) / steps(), head.weight.size(0)});
+}
+
+NirWire LayeredNetwork::ExpressStem(NirBuilder& nir, const std::string& name, const PlainConv& stem,
+                                    int64_t stride) const {
+  return nir.Conv(name, nir.Input(shape_), EndWeight(stem.weight), stem.norm, stride);
+}
+
+NirWire LayeredNetwork::ExpressHidden(NirBuilder& nir, const HiddenConv& layer, const NirWire& x,
+                                      int64_t stride) {
+  return nir.Conv(weight_layers_[layer.index].name, x, EffectiveWeight(layer.index), layer.norm,
+                  stride);
+}
+
+void LayeredNetwork::ExpressClassifier(NirBuilder& nir, const Linear& head,
+                                       const NirWire& x) const {
+  nir.Classify(x, EndWeight(head.weight), head.bias);
 }
 
 void LayeredNetwork::Begin(const at::Tensor& images) {

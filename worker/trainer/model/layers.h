@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "worker/trainer/model/network.h"
+#include "worker/trainer/model/nir_builder.h"
 #include "worker/trainer/nn/agmm.h"
 #include "worker/trainer/nn/batch_norm.h"
 #include "worker/trainer/nn/random.h"
@@ -62,7 +63,7 @@ class LayeredNetwork : public Network {
 
   /// The first convolution, of the picture; its weight is rounded where spec.network.ends says so.
   at::Tensor RunStem(const at::Tensor& images, const at::Tensor& weight, int64_t stride = 1);
-  /// The convolution with zero padding of half the kernel.
+  /// The convolution, of a real-valued input, with zero padding of half the kernel.
   at::Tensor RunConv(const at::Tensor& x, const at::Tensor& weight, int64_t stride);
 
   /// A call for this mode, with `counter`'s places to count into where activity is counted.
@@ -70,10 +71,12 @@ class LayeredNetwork : public Network {
 
   /// The convolution with the effective weight, up to and including normalisation, gate (unless it
   /// stands on the spikes), and what `call` asks for behind them.
+  /// `spikes_per_unit` as in LayerDescription.
   at::Tensor RunHidden(const HiddenConv& layer, const at::Tensor& spikes, int64_t stride,
-                       NormCall call);
+                       NormCall call, int64_t spikes_per_unit = 1);
   /// What RunHidden does behind the convolution, whose output is y.
-  at::Tensor NormHidden(const HiddenConv& layer, const at::Tensor& y, NormCall call);
+  at::Tensor NormHidden(const HiddenConv& layer, const at::Tensor& y, NormCall call,
+                        int64_t spikes_per_unit = 1);
   /// The neuron, the gate where it stands on spikes, and the convolution. Counts as `call` says.
   FiredConv FireHidden(const HiddenConv& layer, const at::Tensor& x, int64_t stride,
                        const NormCall& call);
@@ -85,8 +88,16 @@ class LayeredNetwork : public Network {
   /// Whether spikes are wanted as they are before pooling, so that both cannot be one pass.
   bool notes_spikes() const { return keep_firing_rates_ && training_; }
 
-  /// features [T*N, F] to logits [T, N, K].
-  at::Tensor Classify(const Linear& head, const at::Tensor& features);
+  /// features [T*N, F] to logits [T, N, K]. `spikes_per_unit` as in LayerDescription.
+  at::Tensor Classify(const Linear& head, const at::Tensor& features, int64_t spikes_per_unit);
+
+  /// The same layers for Express: the first convolution, a hidden one up to its normalisation, and
+  /// the classifier.
+  NirWire ExpressStem(NirBuilder& nir, const std::string& name, const PlainConv& stem,
+                      int64_t stride = 1) const;
+  NirWire ExpressHidden(NirBuilder& nir, const HiddenConv& layer, const NirWire& x,
+                        int64_t stride = 1);
+  void ExpressClassifier(NirBuilder& nir, const Linear& head, const NirWire& x) const;
 
   /// First in each Forward: checks the images.
   void Begin(const at::Tensor& images);

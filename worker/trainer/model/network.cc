@@ -1,11 +1,14 @@
 #include "worker/trainer/model/network.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/zeros.h>
 #include <absl/strings/str_cat.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "base/fault.h"
 #include "worker/trainer/model/layers.h"
@@ -106,33 +109,70 @@ int64_t Network::binary_weight_count() const {
   return count;
 }
 
+int64_t LayerDescription::packed_bytes() const {
+  int64_t weights = 1;
+  for (const int64_t size : weight_shape) weights *= size;
+  if (binary) return (weights + 7) / 8;
+  return int8 ? weights : 4 * weights;
+}
+
 int64_t Network::packed_bytes() const {
   int64_t bytes = 4 * (parameter_count() - binary_weight_count());
+  for (const Parameter& parameter : parameters_) {
+    if (parameter.end && spec_.network.ends == spec::Ends::kInt8)
+      bytes -= 3 * parameter.tensor.numel();
+  }
   for (const WeightLayer& layer : weight_layers_) {
     if (layer.binarization) bytes += (layer.weights() + 7) / 8;
   }
   return bytes;
 }
 
-void Network::Trace(const at::Tensor& weight, const at::Tensor& output) {
+void Network::MeasureInput(const at::Tensor& weight, const at::Tensor& input) {
+  if (!measure_inputs_) return;
+  // Each picture's in float32, where counts of spikes are exact; in float64 over pictures.
+  const bool gated = spec_.network.kind == spec::NetworkKind::kBsnnAgmm &&
+                     spec_.agmm.place == spec::GatePlace::kOnSpikes;
+  std::vector<int64_t> dims(static_cast<size_t>(input.dim()) - 1);
+  std::iota(dims.begin(), dims.end(), 1);
+  AddInput(weight, (gated ? input.ne(0) : input).sum(dims).sum(at::kDouble), input.numel());
+}
+
+void Network::AddInput(const at::Tensor& weight, const at::Tensor& sum, int64_t values) {
+  for (const Parameter& p : parameters_) {
+    if (!p.tensor.is_same(weight)) continue;
+    InputSum& input = input_sums_[p.name.substr(0, p.name.rfind('.'))];
+    input.sum = input.sum.defined() ? input.sum + sum : sum;
+    input.values += values;
+  }
+}
+
+void Network::Trace(const at::Tensor& weight, const at::Tensor& output, int64_t spikes_per_unit) {
   if (trace_ == nullptr) return;
   LayerDescription layer{.weight_shape = weight.sizes().vec(), .repetitions = output.size(0)};
   layer.output_shape.assign(output.sizes().begin() + 1, output.sizes().end());
   layer.operations = weight.numel();
   for (size_t i = 1; i < layer.output_shape.size(); ++i) layer.operations *= layer.output_shape[i];
+  layer.spikes_per_unit = spikes_per_unit;
   for (const Parameter& p : parameters_) {
-    if (p.tensor.is_same(weight)) layer.name = p.name.substr(0, p.name.rfind('.'));
+    if (!p.tensor.is_same(weight)) continue;
+    layer.name = p.name.substr(0, p.name.rfind('.'));
+    layer.binary = p.binary;
+    layer.int8 = p.end && spec_.network.ends == spec::Ends::kInt8;
   }
-  for (const WeightLayer& w : weight_layers_) {
-    layer.binary = layer.binary || (w.binarization && w.name == layer.name);
-  }
-  if (!layer.name.empty()) trace_->push_back(std::move(layer));
+  trace_->push_back(std::move(layer));
+}
+
+void Network::TraceGate(size_t weight_layer, const at::Tensor& values) {
+  if (trace_ == nullptr) return;
+  gated_values_[weight_layer] = values.numel() / spec_.network.time_steps;
 }
 
 std::vector<LayerDescription> Network::Describe() {
   std::vector<LayerDescription> layers;
-  const bool was_training = training_, counted = count_activity_;
-  training_ = count_activity_ = false;
+  const bool was_training = training_, counted = count_activity_, measured = measure_inputs_;
+  training_ = count_activity_ = measure_inputs_ = false;
+  gated_values_.assign(weight_layers_.size(), 0);
   trace_ = &layers;
   {
     const at::NoGradGuard no_gradients;
@@ -140,9 +180,31 @@ std::vector<LayerDescription> Network::Describe() {
     Forward(parameters_.empty() ? picture : picture.to(parameters_[0].tensor.device()));
   }
   trace_ = nullptr;
+  for (size_t i = 0; i < weight_layers_.size(); ++i) {
+    for (LayerDescription& layer : layers) {
+      if (layer.name == weight_layers_[i].name) layer.gated_values = gated_values_[i];
+    }
+  }
   training_ = was_training;
   count_activity_ = counted;
+  measure_inputs_ = measured;
   return layers;
+}
+
+void Network::MeasureInputs(bool measure) {
+  measure_inputs_ = measure;
+  if (measure) input_sums_.clear();
+}
+
+std::vector<double> Network::InputMeans(const std::vector<LayerDescription>& layers) const {
+  std::vector<double> means;
+  for (const LayerDescription& layer : layers) {
+    const auto input = input_sums_.find(layer.name);
+    means.push_back(input == input_sums_.end() ? std::numeric_limits<double>::quiet_NaN()
+                                               : input->second.sum.item<double>() /
+                                                     static_cast<double>(input->second.values));
+  }
+  return means;
 }
 
 NamedTensors Network::State() const {
@@ -169,24 +231,30 @@ std::vector<LayerGradient> Network::Gradients() const {
 
 std::vector<LayerActivity> Network::Activity() const {
   std::vector<LayerActivity> out;
-  for (const ActivityCounter& counter : activity_) {
-    LayerActivity activity{counter.layer, {}, std::numeric_limits<double>::quiet_NaN(), {}};
-    const at::Tensor spikes = counter.spikes.to(at::kCPU), gate = counter.gate.to(at::kCPU);
-    const int64_t steps = spikes.size(1);
+  const int64_t steps = spec_.network.time_steps;
+  at::Tensor all_spikes = at::zeros({2, steps}, at::kLong), all_gates = at::zeros({2}, at::kDouble);
+  const auto add = [&](const std::string& layer, const at::Tensor& spikes, const at::Tensor& gate) {
+    LayerActivity activity{layer, {}, std::numeric_limits<double>::quiet_NaN(), {}};
     const int64_t* const counts = spikes.const_data_ptr<int64_t>();
     for (int64_t t = 0; t < steps && counts[steps + t] > 0; ++t) {
       activity.firing_rate.push_back(static_cast<double>(counts[t]) /
                                      static_cast<double>(counts[steps + t]));
     }
     const double* const sum = gate.const_data_ptr<double>();
-    if (counter.alpha.defined()) {
-      if (sum[1] > 0) activity.gate_mean = sum[0] / sum[1];
-      const at::Tensor alpha = counter.alpha.detach().to(at::kCPU).view({steps, -1}).mean(1);
-      const float* const a = alpha.const_data_ptr<float>();
-      activity.alpha.assign(a, a + alpha.numel());
-    }
+    if (sum[1] > 0) activity.gate_mean = sum[0] / sum[1];
     out.push_back(std::move(activity));
+  };
+  for (const ActivityCounter& counter : activity_) {
+    const at::Tensor spikes = counter.spikes.to(at::kCPU), gate = counter.gate.to(at::kCPU);
+    all_spikes += spikes;
+    all_gates += gate;
+    add(counter.layer, spikes, gate);
+    if (!counter.alpha.defined()) continue;
+    const at::Tensor alpha = counter.alpha.detach().to(at::kCPU).view({steps, -1}).mean(1);
+    const float* const a = alpha.const_data_ptr<float>();
+    out.back().alpha.assign(a, a + alpha.numel());
   }
+  if (!activity_.empty()) add("all", all_spikes, all_gates);
   return out;
 }
 

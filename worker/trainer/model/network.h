@@ -6,6 +6,7 @@
 #include <absl/status/statusor.h>
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -18,12 +19,15 @@
 
 namespace bsnn::trainer {
 
+class NirBuilder;
+
 struct Parameter {
   std::string name;   ///< "conv2.weight", "conv2.bn.bias", "conv2.gate.alpha", "fc.weight"
   at::Tensor tensor;  ///< float32, requires grad
   bool decay =
       false;  ///< whether weight decay applies: weights of convolutions and classifier only
   bool binary = false;  ///< whether the network sees its signs alone
+  bool end = false;     ///< weight of the first convolution or the classifier: network.ends
 };
 
 /// One layer with weights, as it is for one picture.
@@ -32,11 +36,20 @@ struct LayerDescription {
   std::vector<int64_t> weight_shape;  ///< [O, I, k, k] or [K, F]
   std::vector<int64_t> output_shape;  ///< [C, H, W] or [K]
   bool binary = false;
+  bool int8 = false;  ///< rounded to 8 bits
   /// Products of one time step: multiply and accumulate, or accumulate alone where the input is
   /// spikes.
   int64_t operations = 0;
   /// How often they are done: 1 where the input is the picture itself, else T.
   int64_t repetitions = 1;
+  /// Spikes that an input value of 1 stands for, so that products are additions: 1 for spikes and
+  /// their sums, the number of pixels where spikes were averaged; 0 for a real-valued input.
+  int64_t spikes_per_unit = 0;
+  /// Values of one time step that the layer's gate weighs; 0 without a gate.
+  int64_t gated_values = 0;
+
+  /// Bytes of the weight: a bit each where it is binary, a byte with int8, else 4.
+  int64_t packed_bytes() const;
 };
 
 /// Gradients of the last backward pass for one weight layer.
@@ -48,7 +61,7 @@ struct LayerGradient {
 
 /// Means since the last ResetActivity.
 struct LayerActivity {
-  std::string layer;
+  std::string layer;  ///< "all" pools the layers: every neuron, every gate
   /// Share of spikes among neurons and pictures, one value a time step. The neurons after the
   /// layer's normalisation in `convnet`; the ones that feed its convolution in Bi-Real networks.
   /// Empty where nothing was counted.
@@ -81,6 +94,10 @@ class Network {
   /// at::NoGradGuard. Throws c10::Error if the shape or dtype is another.
   virtual at::Tensor Forward(const at::Tensor& images) = 0;
 
+  /// Says the layers from picture to classifier to `nir` as they are in evaluation, gates left out.
+  /// What NIR has no word for is refused there. Call it without gradients.
+  virtual void Express(NirBuilder& nir) = 0;
+
   /// Training: batch statistics, running statistics updated. Evaluation: running statistics.
   /// A new network is in training mode.
   void SetTraining(bool training) { training_ = training; }
@@ -93,11 +110,13 @@ class Network {
   /// Moves parameters and state to `device`. Call before an optimiser is built.
   void To(at::Device device);
 
+  const InputShape& shape() const { return shape_; }
   const std::vector<Parameter>& parameters() const { return parameters_; }
   int64_t parameter_count() const;
   /// Bytes of all parameters as float32.
   int64_t float_bytes() const { return 4 * parameter_count(); }
-  /// Bytes with one bit for a binary weight and 4 for any other parameter (science.md §1.6).
+  /// Bytes with one bit for a binary weight, one byte for a weight of int8 ends and 4 for any other
+  /// parameter (science.md §1.6).
   int64_t packed_bytes() const;
   /// The layers with weights in the order in which they run: a forward pass of one black picture.
   std::vector<LayerDescription> Describe();
@@ -106,6 +125,10 @@ class Network {
   /// Parameters and running statistics: all that inference needs. The tensors share memory with
   /// the network: restore with RestoreState(network.State(), loaded, ...).
   NamedTensors State() const;
+
+  /// From now on weights are taken as they are, neither binarised nor rounded: they were restored
+  /// from a packed model, which holds what the network computes with. For evaluation.
+  void TakeWeightsAsTheyAre() { deployed_ = true; }
 
   /// The hidden convolutions, first to last; the stem, shortcuts and classifier are not among them.
   const std::vector<WeightLayer>& weight_layers() const { return weight_layers_; }
@@ -124,11 +147,18 @@ class Network {
 
   /// Whether forward passes add to Activity(). Off at first. Counts while training and evaluating.
   void CountActivity(bool count) { count_activity_ = count; }
-  /// One entry a layer with neurons or a gate, first to last.
+  /// One entry a layer with neurons or a gate, first to last, and "all".
   std::vector<LayerActivity> Activity() const;
   void ResetActivity();
   /// The counters behind Activity(), for checkpoints inside an epoch.
   NamedTensors ActivityState() const;
+
+  /// Whether forward passes add to InputMeans(). Off at first; turning it on begins anew.
+  void MeasureInputs(bool measure);
+  /// The mean input of each of `layers` (Describe()), over pictures, time steps and values; with a
+  /// gate on spikes, the share of inputs that are not 0. NaN where spikes_per_unit is 0, and where
+  /// no pass was run.
+  std::vector<double> InputMeans(const std::vector<LayerDescription>& layers) const;
 
  protected:
   struct ActivityCounter {
@@ -147,14 +177,29 @@ class Network {
   NamedTensors buffers_;
   std::vector<WeightLayer> weight_layers_;
   /// Notes that `weight` made `output`, while Describe runs.
-  void Trace(const at::Tensor& weight, const at::Tensor& output);
+  void Trace(const at::Tensor& weight, const at::Tensor& output, int64_t spikes_per_unit);
+  /// Notes the input of `weight`'s layer, while inputs are measured: its values, or their sum
+  /// (a scalar) and number.
+  void MeasureInput(const at::Tensor& weight, const at::Tensor& input);
+  void AddInput(const at::Tensor& weight, const at::Tensor& sum, int64_t values);
+  /// Notes that a gate weighs `values`, while Describe runs.
+  void TraceGate(size_t weight_layer, const at::Tensor& values);
 
   // Changing.
+  struct InputSum {
+    at::Tensor sum;  ///< float64 scalar; undefined where nothing was added
+    int64_t values = 0;
+  };
+
   std::vector<LayerDescription>* trace_ = nullptr;
+  std::vector<int64_t> gated_values_;           ///< one a weight layer, while Describe runs
+  std::map<std::string, InputSum> input_sums_;  ///< by layer
+  bool measure_inputs_ = false;
   std::vector<ActivityCounter> activity_;
   std::vector<at::Tensor> effective_;  ///< of the last forward pass, one a weight layer
   double sharpness_ = 0.1;
   bool training_ = true;
+  bool deployed_ = false;
   bool keep_gradients_ = false;
   bool keep_firing_rates_ = false;
   std::vector<at::Tensor> firing_rates_;

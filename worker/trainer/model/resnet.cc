@@ -69,7 +69,24 @@ class Resnet final : public LayeredNetwork {
     at::Tensor x = NoteSpikes(NormGateFire(drive, stem_.norm, stem));
     if (large_) x = at::max_pool2d(x, 3, 2, 1);
     for (const Block& block : blocks_) x = Run(block, x);
-    return Classify(fc_, x.mean({2, 3}));
+    return Classify(fc_, x.mean({2, 3}), x.size(2) * x.size(3));
+  }
+
+  void Express(NirBuilder& nir) override {
+    NirWire x = nir.Neurons("stem.lif", ExpressStem(nir, "stem", stem_, stem_stride_));
+    if (large_) x = nir.MaxPool("stem.pool", x, 3, 2, 1);
+    for (const Block& block : blocks_) {
+      const NirWire inner = ExpressFired(nir, block.first, x, block.stride);
+      if (adds_spikes_) {
+        if (block.shortcut) x = ExpressFired(nir, *block.shortcut, x, block.stride);
+        x = NirBuilder::Add(ExpressFired(nir, block.second, inner, 1), x);
+      } else {
+        if (block.shortcut) x = ExpressHidden(nir, block.shortcut->conv, x, block.stride);
+        x = NirBuilder::Add(ExpressHidden(nir, block.second.conv, inner), x);
+        x = nir.Neurons(weight_layers_[block.second.conv.index].name + ".lif", x);
+      }
+    }
+    ExpressClassifier(nir, fc_, nir.AvgPool("pool", x, x.shape[1], x.shape[2]));
   }
 
  private:
@@ -108,6 +125,11 @@ class Resnet final : public LayeredNetwork {
     call.residual = residual;
     const at::Tensor y = RunHidden(layer.conv, GateSpikes(layer.conv, x, call), stride, call);
     return fires ? NoteSpikes(y) : y;
+  }
+
+  NirWire ExpressFired(NirBuilder& nir, const Hidden& layer, const NirWire& x, int64_t stride) {
+    return nir.Neurons(weight_layers_[layer.conv.index].name + ".lif",
+                       ExpressHidden(nir, layer.conv, x, stride));
   }
 
   at::Tensor Run(const Block& block, const at::Tensor& x) {

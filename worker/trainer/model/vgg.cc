@@ -43,21 +43,40 @@ class Vgg final : public LayeredNetwork {
     stem.neuron = spec_.neuron;
     stem.same_input = true;
     at::Tensor spikes = NoteSpikes(NormGateFire(RunStem(images, stem_.weight), stem_.norm, stem));
+    int64_t averaged = 1;  // spikes a value stands for
     for (size_t i = 0; i < layers_.size(); ++i) {
       const Layer& layer = layers_[i];
       NormCall call = Call(layer.counter);
       call.neuron = spec_.neuron;
-      // Behind the second, fourth, sixth and (vggsnn) eighth convolution.
-      const bool pool = i % 2 == 0 && (averages_ || i < 6);
+      const bool pool = PoolsBehind(i);
       call.pool = pool && !averages_ && !notes_spikes();
-      spikes = NoteSpikes(RunHidden(layer.conv, GateSpikes(layer.conv, spikes, call), 1, call));
-      if (pool && averages_) spikes = at::avg_pool2d(spikes, 2, 2);
+      spikes = NoteSpikes(
+          RunHidden(layer.conv, GateSpikes(layer.conv, spikes, call), 1, call, averaged));
+      averaged = pool && averages_ ? 4 : 1;
+      if (averaged > 1) spikes = at::avg_pool2d(spikes, 2, 2);
       if (pool && !averages_ && !call.pool) spikes = MaxPool2(spikes);
     }
-    return Classify(fc_, averages_ ? spikes.flatten(1) : spikes.mean({2, 3}));
+    if (averages_) return Classify(fc_, spikes.flatten(1), averaged);
+    return Classify(fc_, spikes.mean({2, 3}), spikes.size(2) * spikes.size(3));
+  }
+
+  void Express(NirBuilder& nir) override {
+    NirWire x = nir.Neurons("conv1.lif", ExpressStem(nir, "conv1", stem_));
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      const std::string name = weight_layers_[layers_[i].conv.index].name;
+      x = nir.Neurons(name + ".lif", ExpressHidden(nir, layers_[i].conv, x));
+      if (!PoolsBehind(i)) continue;
+      x = averages_ ? nir.AvgPool(name + ".pool", x, 2, 2)
+                    : nir.MaxPool(name + ".pool", x, 2, 2, 0);
+    }
+    if (!averages_) x = nir.AvgPool("pool", x, x.shape[1], x.shape[2]);
+    ExpressClassifier(nir, fc_, x);
   }
 
  private:
+  /// Behind the second, fourth, sixth and (vggsnn) eighth convolution.
+  bool PoolsBehind(size_t i) const { return i % 2 == 0 && (averages_ || i < 6); }
+
   struct Layer {
     HiddenConv conv;
     size_t counter;

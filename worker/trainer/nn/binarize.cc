@@ -89,11 +89,21 @@ class BinarizeFunction : public torch::autograd::Function<BinarizeFunction> {
   }
 };
 
+}  // namespace
+
+Int8Weight ToInt8(const at::Tensor& weight) {
+  const at::Tensor w = weight.detach();
+  const at::Tensor scale = w.abs().max().clamp_min(1e-30).div(127);
+  return {w.div(scale).round().add(0.0), scale};  // -0 + 0 is 0
+}
+
+namespace {
+
 class Int8Function : public torch::autograd::Function<Int8Function> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext*, const at::Tensor& weight) {
-    const at::Tensor scale = weight.abs().max().clamp_min(1e-30).div(127);
-    return weight.div(scale).round().mul(scale);
+    const Int8Weight rounded = ToInt8(weight);
+    return rounded.codes.mul(rounded.scale);
   }
   static TensorList backward(torch::autograd::AutogradContext*, TensorList grads) { return grads; }
 };

@@ -22,11 +22,18 @@ namespace bsnn::trainer {
 /// Q-SNN (standardized); science.md §1.2. sign(0) = +1 is BSO's, theirs gives 0.
 at::Tensor Binarize(const at::Tensor& latent, spec::Binarization method, double sharpness);
 
-/// The weight rounded to 8 bits: scale round(w / scale), scale = max|w| / 127 of the whole tensor.
-///
-/// weight  float32 of any shape, any device. Returns the same shape. Gradient: straight through.
-/// Source: Q-SNN's ends (science.md §1.4), which take max(w) for max|w|, so that very negative
-/// weights need more than 8 bits; ours fit.
+/// A weight in 8 bits: codes round(w / scale) from -127 to 127, scale = max|w| / 127 of the whole
+/// tensor. Source: Q-SNN's ends (science.md §1.4), which take max(w) for max|w|, so that very
+/// negative weights need more than 8 bits; ours fit.
+struct Int8Weight {
+  at::Tensor codes;  ///< float32 whole numbers, the weight's shape; no -0
+  at::Tensor scale;  ///< float32 scalar
+};
+
+/// weight  float32 of any shape, any device. Without gradient.
+Int8Weight ToInt8(const at::Tensor& weight);
+
+/// codes times scale of ToInt8. Returns the weight's shape. Gradient: straight through.
 at::Tensor RoundToInt8(const at::Tensor& weight);
 
 }  // namespace bsnn::trainer

@@ -1,8 +1,10 @@
 #include "worker/trainer/nn/loss.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/nll_loss.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 
 namespace bsnn::trainer {
@@ -59,9 +61,22 @@ at::Tensor FiringRateTerm(const std::vector<at::Tensor>& rates, double target) {
   return sum / static_cast<double>(rates.size() - 2);
 }
 
-at::Tensor CountCorrect(const at::Tensor& logits, const at::Tensor& labels) {
+at::Tensor CorrectSums(const at::Tensor& logits, const at::Tensor& labels) {
   Check(logits, labels);
-  return logits.detach().mean(0).argmax(1).eq(labels).sum();
+  const at::Tensor mean = logits.detach().mean(0);
+  const at::Tensor label = labels.unsqueeze(1);
+  const at::Tensor own = mean.gather(1, label);
+  const at::Tensor classes = at::arange(mean.size(1), label.options());
+  // A comparison with a NaN is false: it comes before every number, and nothing comes behind it.
+  const at::Tensor behind = mean.lt(own).logical_or_(mean.eq(own).logical_and_(classes.ge(label)));
+  const at::Tensor before = behind.logical_not().sum(1);
+  return at::stack({before.eq(0).sum(), before.lt(5).logical_and_(own.eq(own).squeeze(1)).sum()});
+}
+
+CorrectCounts CountCorrect(const at::Tensor& logits, const at::Tensor& labels) {
+  const at::Tensor sums = CorrectSums(logits, labels).cpu();
+  const int64_t* const counts = sums.const_data_ptr<int64_t>();
+  return {.top1 = counts[0], .top5 = counts[1]};
 }
 
 }  // namespace bsnn::trainer

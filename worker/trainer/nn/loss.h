@@ -36,8 +36,18 @@ at::Tensor FiringRateTerm(const std::vector<at::Tensor>& rates, double target);
 /// The loss that the spec names, without the firing-rate term.
 at::Tensor Loss(const spec::LossSpec& spec, const at::Tensor& logits, const at::Tensor& labels);
 
-/// How many pictures of the batch are classified right: argmax_k of the mean of the logits over
-/// time; of equal logits the lowest class counts. Returns a scalar int64 tensor on logits' device.
-at::Tensor CountCorrect(const at::Tensor& logits, const at::Tensor& labels);
+/// How many pictures of the batch are classified right, by the mean of the logits over time; of
+/// equal logits the lower class comes first. A NaN is never right. Shapes, dtypes and errors as
+/// above. Returns int64 [2] on the logits' device: right at once; right among the five classes of
+/// the largest logits. No gradient.
+at::Tensor CorrectSums(const at::Tensor& logits, const at::Tensor& labels);
+
+struct CorrectCounts {
+  int64_t top1 = 0;
+  int64_t top5 = 0;
+};
+
+/// CorrectSums' two numbers. Waits for the device.
+CorrectCounts CountCorrect(const at::Tensor& logits, const at::Tensor& labels);
 
 }  // namespace bsnn::trainer

@@ -13,12 +13,19 @@ struct BatchTensors {
   at::Tensor labels;  ///< [N] int64
 };
 
+/// Queued, where the device has a queue: through pinned memory, so that nothing waits.
+inline at::Tensor ToDevice(const at::Tensor& tensor, at::Device device) {
+  if (device.is_cpu()) return tensor;
+  return tensor.pin_memory().to(device, tensor.scalar_type(), /*non_blocking=*/true);
+}
+
 /// On `device`; on the CPU they are the memory of `batch`, which outlives them and their graph.
 inline BatchTensors ToTensors(Batch& batch, const InputShape& shape, at::Device device) {
   const int64_t size = batch.size();
   const at::Tensor images = at::from_blob(
       batch.images.get(), {size, shape.channels, shape.height, shape.width}, at::kFloat);
-  return {images.to(device), at::from_blob(batch.labels.data(), {size}, at::kLong).to(device)};
+  const at::Tensor labels = at::from_blob(batch.labels.data(), {size}, at::kLong);
+  return {ToDevice(images, device), ToDevice(labels, device)};
 }
 
 }  // namespace bsnn::trainer

@@ -6,6 +6,8 @@
 #include <functional>
 #include <numeric>
 
+#include "worker/trainer/checkpoint/pack.h"
+
 namespace bsnn::trainer {
 namespace {
 
@@ -32,9 +34,10 @@ std::string DescribeNetwork(const spec::JobSpec& spec, const InputShape& shape, 
   for (const LayerDescription& layer : network.Describe()) {
     const int64_t count = ProductOf(layer.weight_shape);
     text += fmt::format(kRow, layer.name, ByX(layer.weight_shape), ByX(layer.output_shape), count,
-                        layer.binary ? "binary" : "float", 4 * count,
-                        layer.binary ? (count + 7) / 8 : 4 * count, layer.operations,
-                        layer.repetitions);
+                        layer.binary ? "binary"
+                        : layer.int8 ? "int8"
+                                     : "float",
+                        4 * count, layer.packed_bytes(), layer.operations, layer.repetitions);
     weights += count;
     operations += layer.operations * layer.repetitions;
     if (layer.binary) binary_operations += layer.operations * layer.repetitions;
@@ -42,10 +45,13 @@ std::string DescribeNetwork(const spec::JobSpec& spec, const InputShape& shape, 
   text += fmt::format(
       "\n{} parameters: {} weights ({} binary), {} of normalisation, gates and biases\n"
       "{:.2f} MB as float32, {:.2f} MB with one bit for each binary weight\n"
+      "{} bytes of tensors in a packed model: with its scales and running statistics\n"
       "{} operations a picture over all time steps, {} of them with binary weights\n",
       network.parameter_count(), weights, network.binary_weight_count(),
       network.parameter_count() - weights, static_cast<double>(network.float_bytes()) / 1e6,
-      static_cast<double>(network.packed_bytes()) / 1e6, operations, binary_operations);
+      static_cast<double>(network.packed_bytes()) / 1e6,
+      TensorBytesOf(PackTensors(network.State(), PackRulesOf(network, spec))), operations,
+      binary_operations);
   return text;
 }
 

@@ -15,7 +15,7 @@ namespace bsnn::trainer {
 
 absl::StatusOr<Evaluation> Evaluate(Network& network, at::Device device, const Dataset& data,
                                     int64_t batch_size, int loader_threads,
-                                    const std::function<bool()>& stop) {
+                                    const std::function<bool()>& stop, bool keep_logits) {
   const c10::InferenceMode no_gradients;
   const bool was_training = network.training();
   network.SetTraining(false);
@@ -28,7 +28,10 @@ absl::StatusOr<Evaluation> Evaluate(Network& network, at::Device device, const D
     const at::Tensor logits = network.Forward(images);
     result.loss +=
         CrossEntropyOfMean(logits, labels).item<double>() * static_cast<double>(batch.size());
-    const at::Tensor classes = logits.mean(0).argmax(1).cpu().contiguous();
+    result.correct_top5 += CountCorrect(logits, labels).top5;
+    const at::Tensor mean = logits.mean(0);
+    const at::Tensor classes = mean.argmax(1).cpu().contiguous();
+    if (keep_logits) result.logits.push_back(mean.cpu());
     for (size_t i = 0; i < batch.labels.size(); ++i) {
       const int64_t predicted = classes.data_ptr<int64_t>()[i];
       result.predictions.push_back(static_cast<int32_t>(predicted));

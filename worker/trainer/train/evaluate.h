@@ -1,6 +1,7 @@
 /// Classifying a data set with a network as it is.
 #pragma once
 
+#include <ATen/core/Tensor.h>
 #include <absl/status/statusor.h>
 
 #include <cstdint>
@@ -15,11 +16,17 @@ namespace bsnn::trainer {
 struct Evaluation {
   int64_t pictures = 0;
   int64_t correct = 0;
+  int64_t correct_top5 = 0;          ///< pictures whose class is among the five most likely
   double loss = 0;                   ///< cross entropy of the mean over time, mean over pictures
   std::vector<int32_t> predictions;  ///< one a picture, in the data set's order
+  std::vector<at::Tensor> logits;    ///< mean over time, [n, K] float32 a batch; if asked for
 
-  double accuracy_ratio() const {
-    return pictures == 0 ? 0 : static_cast<double>(correct) / static_cast<double>(pictures);
+  double accuracy_ratio() const { return Share(correct); }
+  double top5_accuracy_ratio() const { return Share(correct_top5); }
+
+ private:
+  double Share(int64_t part) const {
+    return pictures == 0 ? 0 : static_cast<double>(part) / static_cast<double>(pictures);
   }
 };
 
@@ -28,6 +35,6 @@ struct Evaluation {
 /// two batches; errors are of the data's files.
 absl::StatusOr<Evaluation> Evaluate(Network& network, at::Device device, const Dataset& data,
                                     int64_t batch_size, int loader_threads,
-                                    const std::function<bool()>& stop);
+                                    const std::function<bool()>& stop, bool keep_logits = false);
 
 }  // namespace bsnn::trainer

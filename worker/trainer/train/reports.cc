@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "base/logging.h"
+#include "worker/trainer/measure/memory.h"
 #include "worker/trainer/train/trainer.h"
 
 namespace bsnn::trainer {
@@ -78,12 +79,18 @@ void Trainer::ReportEpoch(const Evaluation& evaluation) {
   const double pictures = std::max(1.0, sums[2]);
   Metric("loss", sums[0] / pictures, "", "train");
   Metric("accuracy_ratio", sums[1] / pictures, "", "train");
+  const at::Tensor top5_on_cpu = top5_.cpu();
+  const int64_t* const top5 = top5_on_cpu.const_data_ptr<int64_t>();
+  Metric("top5_accuracy_ratio", static_cast<double>(top5[0]) / static_cast<double>(top5[1]), "",
+         "train");
   Metric("loss", evaluation.loss, "", "test");
   Metric("accuracy_ratio", evaluation.accuracy_ratio(), "", "test");
+  Metric("top5_accuracy_ratio", evaluation.top5_accuracy_ratio(), "", "test");
   double pooled = 0;
   for (const LayerFlips& flips : flips_.Counts()) {
     Metric("sign_flip_ratio", flips.FlipRatio(), flips.layer);
     Metric("sign_flips", static_cast<double>(flips.step_flips_total), flips.layer);
+    Metric("sign_flips_per_step", flips.flips_per_step, flips.layer);
     Metric("flipped_weights_ratio", flips.FlippedWeightsRatio(), flips.layer);
     pooled = flips.FlipRatio();
   }
@@ -93,18 +100,8 @@ void Trainer::ReportEpoch(const Evaluation& evaluation) {
     Metric("latent_gradient_mean", moments.latent_mean, moments.layer);
     Metric("latent_gradient_variance", moments.latent_variance, moments.layer);
   }
-  for (const LayerActivity& activity : network_->Activity()) {
-    double mean = 0;
-    for (size_t t = 0; t < activity.firing_rate.size(); ++t) {
-      Metric("firing_rate", activity.firing_rate[t], activity.layer, "", static_cast<int32_t>(t));
-      mean += activity.firing_rate[t] / static_cast<double>(activity.firing_rate.size());
-    }
-    if (!activity.firing_rate.empty()) Metric("firing_rate", mean, activity.layer);
-    if (!activity.alpha.empty()) Metric("gate_mean", activity.gate_mean, activity.layer);
-    for (size_t t = 0; t < activity.alpha.size(); ++t) {
-      Metric("alpha", activity.alpha[t], activity.layer, "", static_cast<int32_t>(t));
-    }
-  }
+  ReportActivity();
+  ReportCosts();
   Metric("step_seconds", seconds_per_step_);
   Metric("images_per_second",
          seconds_per_step_ > 0 ? options_.spec.training.batch_size / seconds_per_step_ : 0);
@@ -114,6 +111,44 @@ void Trainer::ReportEpoch(const Evaluation& evaluation) {
       spec::Severity::kInfo,
       fmt::format("epoch={}/{} test_accuracy={:.4f} train_loss={:.4f} sign_flip_ratio={:.5f}",
                   epoch(), run_.epochs, evaluation.accuracy_ratio(), sums[0] / pictures, pooled));
+}
+
+void Trainer::ReportActivity() {
+  const bool gated = options_.spec.network.kind == spec::NetworkKind::kBsnnAgmm;
+  for (const LayerActivity& activity : network_->Activity()) {
+    double mean = 0;
+    for (size_t t = 0; t < activity.firing_rate.size(); ++t) {
+      Metric("firing_rate", activity.firing_rate[t], activity.layer, "", static_cast<int32_t>(t));
+      mean += activity.firing_rate[t] / static_cast<double>(activity.firing_rate.size());
+    }
+    if (!activity.firing_rate.empty()) Metric("firing_rate", mean, activity.layer);
+    if (gated && (activity.layer == "all" || !activity.alpha.empty()))
+      Metric("gate_mean", activity.gate_mean, activity.layer);
+    for (size_t t = 0; t < activity.alpha.size(); ++t) {
+      Metric("alpha", activity.alpha[t], activity.layer, "", static_cast<int32_t>(t));
+    }
+  }
+}
+
+void Trainer::ReportCosts() {
+  for (const LayerEnergy& energy :
+       EstimateEnergy(layers_, network_->InputMeans(layers_), options_.spec.network.time_steps)) {
+    Metric("multiply_accumulates", energy.multiply_accumulates, energy.layer);
+    Metric("accumulates", energy.accumulates, energy.layer);
+    Metric("energy_joules", energy.joules, energy.layer);
+    Metric("energy_int_add_joules", energy.int_add_joules, energy.layer);
+  }
+  for (const LayerDescription& layer : layers_) {
+    Metric("packed_bytes", static_cast<double>(layer.packed_bytes()), layer.name);
+  }
+  Metric("packed_bytes", static_cast<double>(network_->packed_bytes()), "all");
+  Metric("float_bytes", static_cast<double>(network_->float_bytes()), "all");
+  if (const auto bytes = PeakResidentBytes()) {
+    Metric("resident_memory_peak_bytes", static_cast<double>(*bytes));
+  }
+  if (const auto bytes = PeakDeviceBytes(options_.device)) {
+    Metric("device_memory_peak_bytes", static_cast<double>(*bytes));
+  }
 }
 
 }  // namespace bsnn::trainer

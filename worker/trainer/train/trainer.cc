@@ -60,6 +60,8 @@ Trainer::Trainer(const RunOptions& options, std::unique_ptr<Dataset> train,
       gradients_(network_->weight_layers()),
       cursor_(at::zeros({2}, at::kLong)),
       sums_(at::zeros({kSums}, at::device(options.device).dtype(at::kDouble))),
+      top5_(at::zeros({2}, at::device(options.device).dtype(at::kLong))),
+      layers_(network_->Describe()),
       checkpoints_(options.out / "checkpoints", options.spec, clock),
       saved_cursor_(at::full({2}, -1, at::kLong)),
       accuracy_ratio_(kNan) {
@@ -69,7 +71,8 @@ Trainer::Trainer(const RunOptions& options, std::unique_ptr<Dataset> train,
 }
 
 TrainingState Trainer::State() const {
-  TrainingState state{.model = network_->State(), .training = {}};
+  TrainingState state{
+      .model = network_->State(), .training = {}, .packing = PackRulesOf(*network_, options_.spec)};
   const auto add = [&](const char* prefix, NamedTensors tensors) {
     for (NamedTensor& named : tensors) {
       state.training.push_back({fmt::format("{}.{}", prefix, named.name), std::move(named.tensor)});
@@ -81,6 +84,7 @@ TrainingState Trainer::State() const {
   add("activity", network_->ActivityState());
   state.training.push_back({"cursor", cursor_});
   state.training.push_back({"sums", sums_});
+  state.training.push_back({"top5", top5_});
   return state;
 }
 
@@ -196,10 +200,12 @@ void Trainer::RunPart(const BatchTensors& part, double share) {
   const at::NoGradGuard no_grad;
   const auto pictures = static_cast<double>(labels.size(0));
   const at::Tensor mean_loss = loss.detach().to(at::kDouble);
-  const at::Tensor correct = CountCorrect(logits.detach(), labels).to(at::kDouble);
+  const at::Tensor correct = CorrectSums(logits, labels);
   const at::Tensor ones = at::ones_like(mean_loss);
-  sums_.add_(
-      at::stack({mean_loss * pictures, correct, ones * pictures, mean_loss * share, ones * share}));
+  sums_.add_(at::stack({mean_loss * pictures, correct[0].to(at::kDouble), ones * pictures,
+                        mean_loss * share, ones * share}));
+  top5_.select(0, 0).add_(correct[1]);
+  top5_.select(0, 1).add_(labels.size(0));
 }
 
 void Trainer::Metric(const char* name, double value, std::string layer, const char* split,
@@ -211,8 +217,10 @@ void Trainer::Metric(const char* name, double value, std::string layer, const ch
 absl::StatusOr<bool> Trainer::EndEpoch() {
   const absl::Duration before = clock_.Steady();
   network_->CountActivity(false);
+  network_->MeasureInputs(true);
   const auto evaluation = Evaluate(*network_, options_.device, *test_, kEvaluationBatch,
                                    options_.spec.resources.loader_threads, StopRequested);
+  network_->MeasureInputs(false);
   network_->CountActivity(true);
   if (absl::IsCancelled(evaluation.status())) return false;
   RETURN_IF_ERROR(evaluation.status());
@@ -223,6 +231,7 @@ absl::StatusOr<bool> Trainer::EndEpoch() {
   gradients_.Reset();
   network_->ResetActivity();
   sums_.zero_();
+  top5_.zero_();
   cursor_.data_ptr<int64_t>()[1] = 0;
   report_time_ = clock_.Steady();
   data_wait_ = absl::ZeroDuration();

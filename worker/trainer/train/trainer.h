@@ -18,6 +18,7 @@
 #include "worker/trainer/checkpoint/writer.h"
 #include "worker/trainer/data/dataset.h"
 #include "worker/trainer/data/loader.h"
+#include "worker/trainer/measure/energy.h"
 #include "worker/trainer/measure/flips.h"
 #include "worker/trainer/measure/gradients.h"
 #include "worker/trainer/model/network.h"
@@ -63,6 +64,9 @@ class Trainer {
   /// False where a stop was asked for before it was done.
   absl::StatusOr<bool> EndEpoch();
   void ReportEpoch(const Evaluation& evaluation);
+  void ReportActivity();
+  /// What a picture of the test set costs, sizes, and memory.
+  void ReportCosts();
   /// Begins a checkpoint of the state as it is now, unless that is what the last one holds.
   absl::Status Save(double accuracy_ratio);
   /// Tells of a checkpoint that has become durable; with `wait`, of the one being written.
@@ -92,6 +96,9 @@ class Trainer {
   /// float64 [5] on the device, the epoch's: loss times pictures, correct, pictures; since the last
   /// report: loss, steps.
   at::Tensor sums_;
+  at::Tensor
+      top5_;  ///< int64 [2] on the device: epoch's pictures right among five classes, pictures
+  std::vector<LayerDescription> layers_;
   CheckpointWriter checkpoints_;
   at::Tensor saved_cursor_;                    ///< cursor_ in the last checkpoint
   std::vector<LayerGradient> step_gradients_;  ///< of the parts so far

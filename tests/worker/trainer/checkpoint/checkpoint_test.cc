@@ -86,6 +86,19 @@ TEST(Checkpoint, NamesTheTensorThatDoesNotFit) {
   EXPECT_THAT(std::string(refused.message()), HasSubstr("training.safetensors"));
 }
 
+TEST(Checkpoint, CountsOfAnEpochThatAnOlderVersionDidNotKeepBeginAtZero) {
+  const test::TempFolder folder;
+  const auto saved = Save(folder.path(), 1);
+  TrainingState state = test::SmallState(0);
+  state.training.push_back({"top5", at::full({2}, 5, at::kLong)});
+  state.training.push_back({"flips.conv2.epoch_step_flips", at::full({2}, 5, at::kLong)});
+  ASSERT_TRUE(RestoreCheckpoint(saved, {}, state).ok());
+  EXPECT_EQ(state.training[3].tensor.sum().item<int64_t>(), 0);
+  EXPECT_EQ(state.training[4].tensor.sum().item<int64_t>(), 0);
+  state.training.push_back({"flips.conv2.signs", at::full({2}, 5, at::kLong)});
+  EXPECT_TRUE(absl::IsDataLoss(RestoreCheckpoint(saved, {}, state)));
+}
+
 TEST(Checkpoint, FindsTheNewestThatVerifiesAndSetsBrokenOnesAside) {
   const test::TempFolder folder;
   std::vector<std::string> warnings;

@@ -3,6 +3,7 @@
 #include <ATen/ops/ones.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 
 namespace bsnn::trainer {
@@ -41,10 +42,16 @@ TEST(FlipMeter, TellsFlipsOfAnEpochFromFlipsAtSteps) {
   EXPECT_EQ(counts[2].weights, 102);
   EXPECT_EQ(counts[2].epoch_flips, 1);
   EXPECT_EQ(counts[2].step_flips_total, 3);
+  EXPECT_DOUBLE_EQ(counts[0].flips_per_step, 2.0 / 3);
+  EXPECT_DOUBLE_EQ(counts[2].flips_per_step, 1.0);
 
   meter.StartEpoch();
   EXPECT_EQ(meter.Counts()[1].epoch_flips, 0);
   EXPECT_EQ(meter.Counts()[1].flipped_weights, 1);
+  EXPECT_EQ(meter.Counts()[0].step_flips_total, 2);
+  EXPECT_TRUE(std::isnan(meter.Counts()[2].flips_per_step));
+  meter.ObserveStep();
+  EXPECT_EQ(meter.Counts()[2].flips_per_step, 0);
 }
 
 TEST(FlipMeter, GoesOnFromItsState) {

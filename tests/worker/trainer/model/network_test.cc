@@ -75,6 +75,15 @@ TEST(Network, HasThePublishedSizes) {
   EXPECT_EQ(bireal19->binary_weight_count(), 884'736 + 3'244'032 + 8'257'536);
   EXPECT_EQ(bireal19->weight_layers().size(), 16u);
   EXPECT_EQ(plain(spec::NetworkName::kBirealResnet34, ten)->weight_layers().size(), 32u);
+  // Ends in int8 are a byte a weight instead of four.
+  spec::JobSpec int8 = Spec(spec::NetworkName::kConvnet);
+  const auto float_ends = MakeNetwork(int8);
+  int8.network.ends = spec::Ends::kInt8;
+  const auto int8_ends = MakeNetwork(int8);
+  EXPECT_EQ(float_ends->packed_bytes() - int8_ends->packed_bytes(), 3 * (9 * 16 + 10 * 64 * 49));
+  int64_t weights = 0;
+  for (const LayerDescription& layer : int8_ends->Describe()) weights += layer.packed_bytes();
+  EXPECT_EQ(weights, 9 * 16 + 10 * 64 * 49 + 9 * (16 * 32 + 32 * 64) / 8);
 }
 
 TEST(Network, DescribesEveryLayerWithWeightsOnce) {
@@ -100,6 +109,65 @@ TEST(Network, DescribesEveryLayerWithWeightsOnce) {
       EXPECT_EQ(binary, network->binary_weight_count());
       EXPECT_TRUE(network->training());
     }
+  }
+}
+
+TEST(Network, MeasuresTheInputOfEachLayer) {
+  const auto network = MakeNetwork(Spec(spec::NetworkName::kBirealResnet8), {3, 32, 32, 10});
+  const auto layers = network->Describe();
+  network->SetTraining(false);
+  network->CountActivity(true);
+  network->MeasureInputs(true);
+  const at::NoGradGuard no_gradients;
+  network->Forward(Normal({3, 3, 32, 32}, 1));
+  network->Forward(Normal({2, 3, 32, 32}, 2));
+  const std::vector<double> means = network->InputMeans(layers);
+  ASSERT_EQ(means.size(), layers.size());
+  // The neurons of a Bi-Real block are what its convolution sees.
+  int compared = 0;
+  for (const LayerActivity& activity : network->Activity()) {
+    for (size_t i = 0; i < layers.size(); ++i) {
+      if (layers[i].name != activity.layer) continue;
+      EXPECT_EQ(layers[i].spikes_per_unit, 1);
+      EXPECT_GT(layers[i].gated_values, 0);
+      EXPECT_NEAR(means[i], (activity.firing_rate[0] + activity.firing_rate[1]) / 2, 1e-12);
+      EXPECT_GT(means[i], 0.01);
+      ++compared;
+    }
+  }
+  EXPECT_EQ(compared, 6);
+  // Picture, shortcuts and classifier see real numbers.
+  EXPECT_TRUE(std::isnan(means[0]));
+  EXPECT_EQ(layers.back().spikes_per_unit, 0);
+  network->MeasureInputs(true);
+  network->MeasureInputs(false);
+  network->Forward(Normal({1, 3, 32, 32}, 3));
+  EXPECT_TRUE(std::isnan(network->InputMeans(layers)[1]));
+}
+
+TEST(Network, KnowsWhatItsInputsStandFor) {
+  const auto units = [](spec::NetworkName name, spec::GatePlace place) {
+    spec::JobSpec spec = Spec(name);
+    spec.agmm.place = place;
+    const auto network = MakeNetwork(spec, {3, 32, 32, 10});
+    network->MeasureInputs(true);
+    const at::NoGradGuard no_gradients;
+    network->Forward(Normal({2, 3, 32, 32}, 1));
+    std::vector<int64_t> found;
+    const std::vector<LayerDescription> layers = network->Describe();
+    const std::vector<double> means = network->InputMeans(layers);
+    for (const LayerDescription& layer : layers) {
+      EXPECT_EQ(std::isnan(means[found.size()]), layer.spikes_per_unit == 0) << layer.name;
+      EXPECT_EQ(layer.gated_values > 0, layer.binary) << layer.name;
+      found.push_back(layer.spikes_per_unit);
+    }
+    return found;
+  };
+  for (const auto place : {spec::GatePlace::kAfterBn, spec::GatePlace::kOnSpikes}) {
+    EXPECT_THAT(units(spec::NetworkName::kConvnet, place), ElementsAre(0, 1, 1, 1));
+    EXPECT_THAT(units(spec::NetworkName::kVggsnn, place), ElementsAre(0, 1, 4, 1, 4, 1, 4, 1, 4));
+    EXPECT_THAT(units(spec::NetworkName::kVgg11, place), ElementsAre(0, 1, 1, 1, 1, 1, 1, 1, 16));
+    EXPECT_EQ(units(spec::NetworkName::kSewResnet18, place).back(), 16);
   }
 }
 
@@ -224,8 +292,10 @@ TEST(Network, CountsActivityWhenAsked) {
   network->CountActivity(true);
   network->Forward(Normal({4, 1, 28, 28}, 1));
   const std::vector<LayerActivity> activity = network->Activity();
-  ASSERT_EQ(activity.size(), 3u);
+  ASSERT_EQ(activity.size(), 4u);
   EXPECT_EQ(activity[0].layer, "conv1");
+  EXPECT_EQ(activity[3].layer, "all");
+  EXPECT_TRUE(activity[3].alpha.empty());
   EXPECT_TRUE(std::isnan(activity[0].gate_mean));
   EXPECT_TRUE(activity[0].alpha.empty());
   for (const LayerActivity& layer : activity) {
@@ -235,6 +305,15 @@ TEST(Network, CountsActivityWhenAsked) {
   }
   EXPECT_NEAR(activity[1].gate_mean, 0.5, 0.05);  // BN's bias starts at 0
   EXPECT_THAT(activity[1].alpha, ElementsAre(1.0, 1.0));
+  // 16 x 28 x 28, 32 x 14 x 14 and 64 x 7 x 7 neurons: 4 to 2 to 1. A gate each.
+  for (size_t t = 0; t < 2; ++t) {
+    EXPECT_NEAR(activity[3].firing_rate[t],
+                (4 * activity[0].firing_rate[t] + 2 * activity[1].firing_rate[t] +
+                 activity[2].firing_rate[t]) /
+                    7,
+                1e-12);
+  }
+  EXPECT_NEAR(activity[3].gate_mean, (activity[1].gate_mean + activity[2].gate_mean) / 2, 1e-12);
   network->ResetActivity();
   EXPECT_TRUE(network->Activity()[1].firing_rate.empty());
 }

@@ -2,6 +2,7 @@
 
 #include <ATen/ops/full.h>
 #include <ATen/ops/log_softmax.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
@@ -18,7 +19,26 @@ TEST(Loss, CrossEntropyTakesTheMeanOverTimeFirst) {
   const at::Tensor logits = at::tensor({1.0f, log9 - 1, -1.0f, 1.0f}).view({2, 1, 2});
   const at::Tensor labels = at::tensor({1}, at::kLong);
   EXPECT_NEAR(CrossEntropyOfMean(logits, labels).item<double>(), -std::log(0.75), 1e-6);
-  EXPECT_EQ(CountCorrect(logits, labels).item<int64_t>(), 1);
+  EXPECT_EQ(CountCorrect(logits, labels).top1, 1);
+}
+
+TEST(Loss, CountsTheFirstAndTheFirstFive) {
+  // The label's class is first, second, fifth and sixth of seven.
+  const at::Tensor order = at::tensor({7.0f, 6.0f, 5.0f, 4.0f, 3.0f, 2.0f, 1.0f});
+  const at::Tensor logits = order.expand({2, 4, 7});
+  CorrectCounts counts = CountCorrect(logits, at::tensor({0, 1, 4, 5}, at::kLong));
+  EXPECT_EQ(counts.top1, 1);
+  EXPECT_EQ(counts.top5, 3);
+  // Of equal logits the lower class comes first.
+  counts = CountCorrect(at::ones({1, 4, 7}), at::tensor({0, 1, 4, 5}, at::kLong));
+  EXPECT_EQ(counts.top1, 1);
+  EXPECT_EQ(counts.top5, 3);
+  // Where there are fewer than five, every number is right and a NaN is not.
+  const float nan = std::nanf("");
+  counts = CountCorrect(at::tensor({1.0f, 2.0f, nan, nan}).view({1, 2, 2}),
+                        at::tensor({0, 1}, at::kLong));
+  EXPECT_EQ(counts.top1, 0);
+  EXPECT_EQ(counts.top5, 1);
 }
 
 TEST(Loss, TetWithoutRegulariserIsTheMeanOfStepLosses) {

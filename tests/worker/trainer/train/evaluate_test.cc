@@ -30,6 +30,9 @@ TEST(Evaluate, CountsWhatItPredictsAndRestoresTheMode) {
   int64_t correct = 0;
   for (size_t i = 0; i < 70; ++i) correct += whole->predictions[i] == data->labels()[i];
   EXPECT_EQ(whole->correct, correct);
+  EXPECT_GE(whole->correct_top5, whole->correct);
+  EXPECT_LT(whole->correct_top5, 70);
+  EXPECT_DOUBLE_EQ(whole->top5_accuracy_ratio(), static_cast<double>(whole->correct_top5) / 70);
   EXPECT_DOUBLE_EQ(whole->accuracy_ratio(), static_cast<double>(correct) / 70);
 
   // In evaluation a picture's result does not depend on the batch that it is in.

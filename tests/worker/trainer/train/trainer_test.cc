@@ -119,13 +119,28 @@ TEST_F(TrainerTest, ReportsEachEpochAndTheStallOfEachCheckpoint) {
   spec.checkpoint.keep_latest = 10;
   const auto finished = Run(spec);
   ASSERT_TRUE(finished.ok()) << finished.status();
-  for (const char* name : {"sign_flip_ratio", "sign_flips", "gradient_variance"}) {
+  for (const char* name :
+       {"sign_flip_ratio", "sign_flips", "sign_flips_per_step", "flipped_weights_ratio",
+        "gradient_mean", "gradient_variance", "latent_gradient_mean", "latent_gradient_variance",
+        "firing_rate", "gate_mean", "multiply_accumulates", "accumulates", "energy_joules",
+        "energy_int_add_joules", "packed_bytes"}) {
     EXPECT_EQ(Series(name, "all").size(), 2u) << name;
     EXPECT_EQ(Series(name, "conv2").size(), 2u) << name;
   }
   for (const char* split : {"train", "test"}) {
-    EXPECT_EQ(Series("accuracy_ratio", "", split).size(), 2u) << split;
+    const auto top1 = Series("accuracy_ratio", "", split);
+    const auto top5 = Series("top5_accuracy_ratio", "", split);
+    ASSERT_EQ(top1.size(), 2u) << split;
+    ASSERT_EQ(top5.size(), 2u) << split;
+    EXPECT_LE(top1.at(6), top5.at(6)) << split;
+    EXPECT_LE(top5.at(6), 1) << split;
   }
+  EXPECT_DOUBLE_EQ(Series("sign_flips_per_step", "conv3").at(6) * kStepsPerEpoch,
+                   Series("sign_flips", "conv3").at(6) - Series("sign_flips", "conv3").at(3));
+  EXPECT_GT(Series("resident_memory_peak_bytes").at(6), 1e6);
+  // conv1 sees the picture: 16 x 28 x 28 values of 9 products, once.
+  EXPECT_DOUBLE_EQ(Series("energy_joules", "conv1").at(6), 4.6e-12 * 9 * 16 * 28 * 28);
+  EXPECT_LT(Series("energy_int_add_joules", "all").at(6), Series("energy_joules", "all").at(6));
   EXPECT_EQ(Series("accuracy_ratio", "", "test").at(6), finished->accuracy_ratio);
   // After steps 2 and 4, and at the ends of the epochs.
   std::vector<int64_t> stalls, written;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "worker/trainer/nn/kernels/clones.h"
@@ -82,6 +83,27 @@ BSNN_INLINE void StandardBackward(const float* w, const float* grad, float* out,
   }
 }
 
+/// Sets bit i % 64 of words[i / 64] where w[i] >= center, for i in [begin, end).
+BSNN_INLINE void PackBits(const float* w, int64_t begin, int64_t end, float center,
+                          uint64_t* words) {
+  const auto bit = [w, center](int64_t i) { return static_cast<uint64_t>(w[i] - center >= 0); };
+  int64_t i = begin;
+  for (; i < end && i % 64 != 0; ++i) words[i / 64] |= bit(i) << (i % 64);
+  for (; i + 64 <= end; i += 64) {
+    alignas(64) uint8_t bytes[64];  // 0 or 1, compared in vectors
+    for (int k = 0; k < 64; ++k) bytes[k] = static_cast<uint8_t>(w[i + k] - center >= 0);
+    uint64_t word = 0;
+    for (int k = 0; k < 64; k += 8) {
+      uint64_t eight;
+      std::memcpy(&eight, bytes + k, sizeof eight);
+      // The product gathers byte b's bit at bit 56 + b: no two of its terms meet there.
+      word |= (eight * 0x0102040810204080u >> 56) << k;
+    }
+    words[i / 64] |= word;
+  }
+  for (; i < end; ++i) words[i / 64] |= bit(i) << (i % 64);
+}
+
 }  // namespace
 
 BSNN_CLONES void RunBinarize(const BinarizeShape& shape, const float* latent, float* effective,
@@ -121,13 +143,10 @@ BSNN_CLONES void RunBinarizeBackward(const BinarizeShape& shape, const float* la
 BSNN_CLONES void PackSignBits(const BinarizeShape& shape, const float* latent, int64_t count,
                               uint64_t* words) {
   std::fill(words, words + (count + 63) / 64, uint64_t{0});
+  if (shape.method != Binarization::kStandardized) return PackBits(latent, 0, count, 0.0f, words);
   for (int64_t begin = 0; begin < count; begin += shape.fan_in) {
     const int64_t end = std::min(count, begin + shape.fan_in);
-    const float center =
-        shape.method == Binarization::kStandardized ? MeanOf(latent + begin, end - begin) : 0.0f;
-    for (int64_t i = begin; i < end; ++i) {
-      words[i / 64] |= static_cast<uint64_t>(latent[i] - center >= 0) << (i % 64);
-    }
+    PackBits(latent, begin, end, MeanOf(latent + begin, end - begin), words);
   }
 }
 
