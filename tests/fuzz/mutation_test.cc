@@ -64,7 +64,7 @@ TEST_P(ReadersFromOutside, TakeTheirSeedsAndSurviveDamage) {
     const auto& other = reader.seeds[random() % reader.seeds.size()];
     refused += reader.read(Mutate(seed, other, random)) ? 0 : 1;
   }
-  EXPECT_GT(refused, kMutationsPerReader / 2);
+  EXPECT_GT(refused, reader.refused_min * kMutationsPerReader);
 }
 
 TEST_P(ReadersFromOutside, SurviveDepthAndLength) {

@@ -1,9 +1,12 @@
 #include "tests/fuzz/readers.h"
 
 #include <fcntl.h>
+#include <jpeglib.h>
+#include <png.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
 
 #include "artifact/manifest.h"
@@ -17,6 +20,8 @@
 #include "worker/trainer/data/events/gesture_labels.h"
 #include "worker/trainer/data/events/recording.h"
 #include "worker/trainer/data/idx.h"
+#include "worker/trainer/data/picture_file.h"
+#include "worker/trainer/data/resize.h"
 
 namespace bsnn::fuzz {
 namespace {
@@ -134,6 +139,74 @@ std::string SomePackedModel() {
   return bytes;
 }
 
+/// Decodes, and takes views of what was decoded, as the data set of folders does.
+bool ReadPicture(std::string_view content) {
+  constexpr int64_t kPixelsMax = 1 << 16;
+  constexpr int64_t kSide = 16;
+  const auto picture = trainer::DecodePicture(content, kPixelsMax);
+  if (!picture.ok()) return false;
+  BSNN_CHECK(picture->height > 0 && picture->width > 0);
+  BSNN_CHECK(std::ssize(picture->pixels) == picture->height * picture->width * 3);
+  std::vector<uint8_t> view(3 * kSide * kSide);
+  trainer::ResizeAndCutMiddle(*picture, kSide, view);
+  trainer::RandomStream random(content.size(), 0, 0);
+  const trainer::Box box = trainer::RandomBox(picture->height, picture->width, random);
+  BSNN_CHECK(box.top >= 0 && box.left >= 0 && box.height > 0 && box.width > 0);
+  BSNN_CHECK(box.top + box.height <= picture->height && box.left + box.width <= picture->width);
+  trainer::CutAndResize(*picture, box, kSide, view);
+  return true;
+}
+
+constexpr int kPictureSide = 20;
+
+std::vector<uint8_t> SomePixels() {
+  std::vector<uint8_t> pixels;
+  for (int i = 0; i < kPictureSide * kPictureSide * 3; ++i) {
+    pixels.push_back(static_cast<uint8_t>(i * i / 7));
+  }
+  return pixels;
+}
+
+std::string SomePng(png_uint_32 format) {
+  png_image image{};
+  image.version = PNG_IMAGE_VERSION;
+  image.width = image.height = kPictureSide;
+  image.format = format;
+  const std::vector<uint8_t> pixels = SomePixels();
+  std::string content(16'384, '\0');
+  png_alloc_size_t size = content.size();
+  BSNN_CHECK(
+      png_image_write_to_memory(&image, content.data(), &size, 0, pixels.data(), 0, nullptr));
+  content.resize(size);
+  return content;
+}
+
+std::string SomeJpeg(bool progressive) {
+  jpeg_compress_struct info{};
+  jpeg_error_mgr errors{};
+  info.err = jpeg_std_error(&errors);
+  jpeg_create_compress(&info);
+  unsigned char* buffer = nullptr;
+  unsigned long size = 0;
+  jpeg_mem_dest(&info, &buffer, &size);
+  info.image_width = info.image_height = kPictureSide;
+  info.input_components = 3;
+  info.in_color_space = JCS_RGB;
+  jpeg_set_defaults(&info);
+  if (progressive) jpeg_simple_progression(&info);
+  jpeg_start_compress(&info, TRUE);
+  std::vector<uint8_t> pixels = SomePixels();
+  for (int row = 0; row < kPictureSide; ++row) {
+    JSAMPROW line = pixels.data() + row * kPictureSide * 3;
+    jpeg_write_scanlines(&info, &line, 1);
+  }
+  jpeg_finish_compress(&info);
+  std::string content(reinterpret_cast<char*>(buffer), size);
+  jpeg_destroy_compress(&info);
+  std::free(buffer);
+  return content;
+}
+
 std::string SomeManifest() {
   artifact::Manifest manifest;
   manifest.step = 938;
@@ -192,7 +265,10 @@ std::vector<Reader> Readers() {
                     44)}},
       {"gesture_labels",
        ReadGestureLabels,
-       {"class,startTime_usec,endTime_usec\n2,85212124,91112128\n11,104,209\n"}}};
+       {"class,startTime_usec,endTime_usec\n2,85212124,91112128\n11,104,209\n"}},
+      // A JPEG is decoded as far as it can be: only what has no picture at all is refused.
+      {"jpeg", ReadPicture, {SomeJpeg(false), SomeJpeg(true)}, 0.1},
+      {"png", ReadPicture, {SomePng(PNG_FORMAT_RGB), SomePng(PNG_FORMAT_GRAY)}}};
 }
 
 }  // namespace bsnn::fuzz

@@ -14,6 +14,8 @@ struct Reader {
   std::function<bool(std::string_view)> read;
   /// Inputs that are accepted.
   std::vector<std::string> seeds;
+  /// Share of damaged inputs that is refused at least.
+  double refused_min = 0.5;
 };
 
 std::vector<Reader> Readers();
