@@ -17,7 +17,7 @@ namespace {
 using base::FieldFault;
 
 // Trailers beyond 8 KiB end the call in clients with gRPC's defaults; base64 adds a third.
-constexpr size_t kDetailsBytesMax = 4400;
+constexpr size_t kDetailsBytesMax = 5000;
 constexpr std::string_view kAllowed = " (allowed: ";
 
 std::string DefaultReason(const absl::Status& status, bool has_faults) {
@@ -46,7 +46,7 @@ google::rpc::BadRequest MakeBadRequest(const std::vector<FieldFault>& faults,
 
 google::rpc::BadRequest FitBadRequest(const std::vector<FieldFault>& faults) {
   google::rpc::BadRequest request;
-  for (const size_t text_bytes_max : {size_t{128}, size_t{48}, size_t{24}, size_t{12}, size_t{6}}) {
+  for (const size_t text_bytes_max : {size_t{128}, size_t{48}, size_t{24}, size_t{12}, size_t{6}, size_t{3}}) {
     request = MakeBadRequest(faults, text_bytes_max);
     if (request.field_violations_size() == static_cast<int>(faults.size())) return request;
   }

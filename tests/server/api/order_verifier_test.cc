@@ -35,6 +35,9 @@ class OrderVerifierTest : public ApiFixture {
     std::ofstream(PathOf("a", checkpoint, "model"), std::ios::trunc) << "abX";
   }
 
+  /// Tasks on the disk pool hold a reference to the verifier.
+  void TearDown() override { disk_.Close(); }
+
   OrderVerifier verifier_;
 };
 
