@@ -46,7 +46,8 @@ google::rpc::BadRequest MakeBadRequest(const std::vector<FieldFault>& faults,
 
 google::rpc::BadRequest FitBadRequest(const std::vector<FieldFault>& faults) {
   google::rpc::BadRequest request;
-  for (const size_t text_bytes_max : {size_t{128}, size_t{48}, size_t{24}, size_t{12}, size_t{6}, size_t{3}}) {
+  for (const size_t text_bytes_max :
+       {size_t{128}, size_t{48}, size_t{24}, size_t{12}, size_t{6}, size_t{3}}) {
     request = MakeBadRequest(faults, text_bytes_max);
     if (request.field_violations_size() == static_cast<int>(faults.size())) return request;
   }

@@ -34,7 +34,7 @@ def points(events, name, split="", layer=None, time_step=-1):
 
 def mean_gate(events):
     """Mean of the gate over layers and epochs of an AGMM run."""
-    return float(numpy.mean([value for epoch in points(events, "gate_mean") for value in epoch.values()]))
+    return float(numpy.mean([v for epoch in points(events, "gate_mean") for layer, v in epoch.items() if layer != "all"]))
 
 
 def weights_of(run_folder):

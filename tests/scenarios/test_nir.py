@@ -187,7 +187,7 @@ def test_parameters_are_the_folded_ones(data, tmp_path):
 
 
 @pytest.mark.parametrize("name,kinds", [
-    ("bireal_resnet8", {"Conv2d": 9, "LIF": 6}), ("resnet20", {"Conv2d": 21, "LIF": 19}),
+    ("bireal_resnet8", {"Conv2d": 9, "LIF": 6}), ("resnet20", {"Conv2d": 22, "LIF": 19}),
     ("sew_resnet18", {"Conv2d": 20, "LIF": 20}), ("vgg11", {"Threshold": 3, "LIF": 8}), ("vggsnn", {"AvgPool2d": 4})])
 def test_every_family_is_said(tmp_path, name, kinds):
     """The package checks every node's and edge's shapes as it reads; no training is needed for that."""
