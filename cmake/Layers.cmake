@@ -30,7 +30,7 @@ set(BSNN_MAY_USE_worker_root worker_agent worker_launcher worker_device worker_s
     wire proto artifact spec base)
 
 # Readers and loader of data, free of LibTorch: sanitizers and fuzzing build them without it.
-set(BSNN_MAY_USE_worker_trainer_data spec base)
+set(BSNN_MAY_USE_worker_trainer_data artifact spec base)
 set(BSNN_MAY_USE_worker_trainer worker_trainer_data spec artifact base)
 
 set(BSNN_MAY_USE_client_sdk wire proto artifact spec base)

@@ -133,7 +133,7 @@ void AddSubmit(CLI::App& app, Context& context, Action& action) {
   command->add_option("--kind", options->kind, "network.kind: bsnn_agmm, bsnn, snn");
   command->add_option("--data", options->data,
                       "data.name: mnist, fashion_mnist, generated, cifar10, cifar100, "
-                      "image_folder");
+                      "image_folder, n_mnist, cifar10_dvs, dvs_gesture");
   command->add_option("--time-steps", options->time_steps, "network.time_steps");
   command->add_option("--epochs", options->epochs, "training.epochs");
   command->add_option("--batch-size", options->batch_size, "training.batch_size");

@@ -193,6 +193,11 @@ void CheckTogether(const JobSpec& spec, std::string_view prefix, std::vector<Fie
       is_right("agmm.alpha_mode") && is_right("agmm.alpha_init")) {
     fault("agmm.alpha_init", "0", "above 0 where agmm.alpha_mode is fixed: 0 silences every layer");
   }
+  if (spec.data.frame_side != 0 && spec.data.frame_values == FrameValues::kCounts &&
+      is_right("data.frame_side") && is_right("data.frame_values")) {
+    fault("data.frame_values", "\"counts\"",
+          "share_of_max where data.frame_side is not 0: small counts do not survive resizing");
+  }
   const OptimizerName optimizer = spec.optimizer.name;
   if ((optimizer == OptimizerName::kBop || optimizer == OptimizerName::kTbso) &&
       is_right("optimizer.name")) {
@@ -290,6 +295,7 @@ std::string_view ToWord(NetworkKind value) { return WordOf(value); }
 std::string_view ToWord(OptimizerName value) { return WordOf(value); }
 std::string_view ToWord(Binarization value) { return WordOf(value); }
 std::string_view ToWord(DataName value) { return WordOf(value); }
+std::string_view ToWord(DvsSplit value) { return WordOf(value); }
 std::string_view ToWord(Device value) { return WordOf(value); }
 
 }  // namespace bsnn::spec

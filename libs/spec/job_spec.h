@@ -45,7 +45,20 @@ enum class GatePlace { kAfterBn, kBeforeBn, kOnSpikes };
 enum class LossName { kCrossEntropy, kTet };
 enum class OptimizerName { kSgd, kAdam, kAdamw, kBop, kTbso };
 enum class ScheduleName { kCosine, kConstant, kStep };
-enum class DataName { kMnist, kFashionMnist, kGenerated, kCifar10, kCifar100, kImageFolder };
+enum class DataName {
+  kMnist,
+  kFashionMnist,
+  kGenerated,
+  kCifar10,
+  kCifar100,
+  kImageFolder,
+  kNMnist,
+  kCifar10Dvs,
+  kDvsGesture
+};
+enum class FramesBy { kNumber, kTime, kDuration };
+enum class FrameValues { kCounts, kShareOfMax };
+enum class DvsSplit { kFirst90, kFrom100, kFirst70 };
 enum class Device { kAny, kCpu, kCuda };
 
 struct NetworkSpec {
@@ -115,6 +128,11 @@ struct DataSpec {
   int32_t train_limit = 0;
   int32_t test_limit = 0;
   int32_t picture_side = 224;
+  FramesBy frames_by = FramesBy::kNumber;
+  int32_t frame_duration_us = 50'000;
+  FrameValues frame_values = FrameValues::kCounts;
+  int32_t frame_side = 0;
+  DvsSplit split = DvsSplit::kFirst90;
 };
 
 struct AugmentationSpec {
@@ -123,6 +141,7 @@ struct AugmentationSpec {
   bool flip = false;
   bool auto_augment = false;
   int32_t cutout = 0;
+  int32_t roll = 0;
 };
 
 struct TrainingSpec {
@@ -208,6 +227,7 @@ std::string_view ToWord(NetworkKind value);
 std::string_view ToWord(OptimizerName value);
 std::string_view ToWord(Binarization value);
 std::string_view ToWord(DataName value);
+std::string_view ToWord(DvsSplit value);
 std::string_view ToWord(Device value);
 
 }  // namespace bsnn::spec

@@ -55,8 +55,18 @@ template <>
 inline constexpr std::array kWords<ScheduleName> =
     std::to_array<std::string_view>({"cosine", "constant", "step"});
 template <>
-inline constexpr std::array kWords<DataName> = std::to_array<std::string_view>(
-    {"mnist", "fashion_mnist", "generated", "cifar10", "cifar100", "image_folder"});
+inline constexpr std::array kWords<DataName> =
+    std::to_array<std::string_view>({"mnist", "fashion_mnist", "generated", "cifar10", "cifar100",
+                                     "image_folder", "n_mnist", "cifar10_dvs", "dvs_gesture"});
+template <>
+inline constexpr std::array kWords<FramesBy> = std::to_array<std::string_view>({"number", "time",
+                                                                                "duration"});
+template <>
+inline constexpr std::array kWords<FrameValues> = std::to_array<std::string_view>({"counts",
+                                                                                   "share_of_max"});
+template <>
+inline constexpr std::array kWords<DvsSplit> =
+    std::to_array<std::string_view>({"first_90", "from_100", "first_70"});
 template <>
 inline constexpr std::array kWords<Device> = std::to_array<std::string_view>({"any", "cpu",
                                                                               "cuda"});
@@ -147,6 +157,16 @@ void VisitFields(Visitor& v, Spec& s) {
            "first n test pictures only; 0 is all");
   v.Number("data.picture_side", s.data.picture_side, Range{16, 1024},
            "image_folder: side of the pictures that the network sees, pixels");
+  v.Choice("data.frames_by", s.data.frames_by,
+           "event recordings: network.time_steps frames of as many events, of equal times, or of a "
+           "fixed duration");
+  v.Number("data.frame_duration_us", s.data.frame_duration_us, Range{1, 1e9},
+           "microseconds of a frame, by duration");
+  v.Choice("data.frame_values", s.data.frame_values,
+           "event recordings: events of each pixel, or these over the frame's largest count");
+  v.Number("data.frame_side", s.data.frame_side, Range{0, 512},
+           "event recordings: pixels that frames are resized to; 0 is the camera's");
+  v.Choice("data.split", s.data.split, "cifar10_dvs: which of the published splits");
 
   v.Flag("augmentation.resized_crop", s.augmentation.resized_crop,
          "image_folder: training pictures are a random box, resized; else the middle, as in tests");
@@ -158,6 +178,8 @@ void VisitFields(Visitor& v, Spec& s) {
          "training pictures in colour: AutoAugment's policy for CIFAR-10");
   v.Number("augmentation.cutout", s.augmentation.cutout, Range{0, 1024},
            "training pictures: side of a square of zeros at a random place; 0 is none");
+  v.Number("augmentation.roll", s.augmentation.roll, Range{0, 256},
+           "training pictures: shift in a circle by up to this along both axes; 0 is none");
 
   v.Number("training.epochs", s.training.epochs, Range{1, 100000}, "passes over the training set");
   v.Number("training.batch_size", s.training.batch_size, Range{1, 65536}, "pictures in a step");

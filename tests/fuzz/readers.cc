@@ -85,8 +85,8 @@ bool ReadRecording(std::string_view content) {
   if (!Parse(content, [&](const trainer::SensorEvent& event) { survey.Add(event); }).ok())
     return false;
   BSNN_CHECK(survey.events > 0 && survey.first >= 0);
-  for (const trainer::CutBy by :
-       {trainer::CutBy::kNumber, trainer::CutBy::kTime, trainer::CutBy::kDuration}) {
+  for (const spec::FramesBy by :
+       {spec::FramesBy::kNumber, spec::FramesBy::kTime, spec::FramesBy::kDuration}) {
     trainer::FrameBuilder frames({by, 3, int64_t{1} << 62}, survey, side);
     BSNN_CHECK(Parse(content, [&](const trainer::SensorEvent& event) { frames.Add(event); }).ok());
     int64_t sum = 0;

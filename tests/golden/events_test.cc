@@ -54,8 +54,8 @@ TEST(Golden, EventRecordingsReadAndCutIntoFrames) {
       ASSERT_EQ(events[i], (SensorEvent{e[0], e[1], e[2], e[3]})) << "event " << i;
     }
     const int32_t side = expected.at("width");
-    for (const auto& [key, by] : {std::pair("frames_by_number", trainer::CutBy::kNumber),
-                                  std::pair("frames_by_time", trainer::CutBy::kTime)}) {
+    for (const auto& [key, by] : {std::pair("frames_by_number", spec::FramesBy::kNumber),
+                                  std::pair("frames_by_time", spec::FramesBy::kTime)}) {
       const auto& frames = expected.at(key);
       EXPECT_EQ(Cut(events, {by, frames.at("M")}, side),
                 frames.at("counts").get<std::vector<uint32_t>>())

@@ -160,7 +160,7 @@ absl::Status EvaluateModel(const Arguments& arguments) {
   const spec::JobSpec& spec = model.spec();
   ASSIGN_OR_RETURN(const at::Device device, ChooseDevice(arguments.device, spec::Device::kAny));
   if (arguments.threads > 0) at::set_num_threads(arguments.threads);
-  ASSIGN_OR_RETURN(const auto opened, OpenDataset(spec.data, arguments.data, Split::kTest));
+  ASSIGN_OR_RETURN(const auto opened, OpenDataset(spec, arguments.data, Split::kTest));
   const Dataset& data = *opened;
   ASSIGN_OR_RETURN(const auto network, Network::Make(spec, data.shape()));
   RETURN_IF_ERROR(model.Restore(*network));
@@ -169,9 +169,9 @@ absl::Status EvaluateModel(const Arguments& arguments) {
                    Evaluate(*network, device, data, 256, spec.resources.loader_threads,
                             StopRequested, !arguments.logits.empty()));
   fmt::print("{}\n", model.Title());
-  fmt::print("test accuracy {:.2f} % ({} of {} pictures), loss {:.4f}\n",
+  fmt::print("test accuracy {:.2f} % ({} of {} pictures{}), loss {:.4f}\n",
              100 * evaluation.accuracy_ratio(), evaluation.correct, evaluation.pictures,
-             evaluation.loss);
+             SplitText(spec.data), evaluation.loss);
   for (int64_t label = 0; label < data.shape().classes; ++label) {
     int64_t pictures = 0, correct = 0;
     for (size_t i = 0; i < data.labels().size(); ++i) {
@@ -195,7 +195,7 @@ absl::StatusOr<std::string> ExportedNir(const StoredModel& model, const InputSha
 
 absl::Status Export(const Arguments& arguments) {
   ASSIGN_OR_RETURN(const StoredModel model, StoredModel::Open(arguments.model));
-  ASSIGN_OR_RETURN(const InputShape shape, ShapeOf(model.spec().data, arguments.data));
+  ASSIGN_OR_RETURN(const InputShape shape, ShapeOf(model.spec(), arguments.data));
   ASSIGN_OR_RETURN(const std::string bytes, arguments.export_format == "nir"
                                                 ? ExportedNir(model, shape)
                                                 : PackedBytes(model, shape));
@@ -207,7 +207,7 @@ absl::Status Export(const Arguments& arguments) {
 absl::Status Describe(const Arguments& arguments) {
   ASSIGN_OR_RETURN(const std::string text, base::ReadFile(arguments.spec, base::kSpecBytesMax));
   ASSIGN_OR_RETURN(const spec::JobSpec spec, spec::ParseJobSpec(text));
-  ASSIGN_OR_RETURN(const InputShape shape, ShapeOf(spec.data, arguments.data));
+  ASSIGN_OR_RETURN(const InputShape shape, ShapeOf(spec, arguments.data));
   ASSIGN_OR_RETURN(const auto network, Network::Make(spec, shape));
   fmt::print("{}", DescribeNetwork(spec, shape, *network));
   return absl::OkStatus();

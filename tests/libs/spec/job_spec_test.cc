@@ -113,6 +113,10 @@ TEST(JobSpec, FieldsThatContradictEachOtherAreNamed) {
   EXPECT_THAT(FaultsIn(R"({"training": {"batch_size": 2, "batch_parts": 3}})"),
               ElementsAre(FieldFault{"training.batch_parts", "3",
                                      "at most training.batch_size, which is 2"}));
+  EXPECT_THAT(FaultsIn(R"({"data": {"frame_side": 48}})"),
+              ElementsAre(FieldFault{"data.frame_values", "\"counts\"",
+                                     "share_of_max where data.frame_side is not 0: small counts do "
+                                     "not survive resizing"}));
 }
 
 TEST(JobSpec, DefaultsAreValidAndDescribedFieldByField) {

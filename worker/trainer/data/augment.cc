@@ -10,10 +10,18 @@ namespace {
 
 constexpr uint64_t kStreamOfAugmentation = 0x6175676D656E74;  // "augment"
 
+/// A shift by -reach to reach along an axis of `extent` pixels, as one from 0 to extent - 1.
+int64_t Roll(RandomStream& random, int64_t reach, int64_t extent) {
+  const auto shift =
+      static_cast<int64_t>(random.Below(static_cast<uint64_t>(2 * reach + 1))) - reach;
+  return (shift % extent + extent) % extent;
+}
+
 }  // namespace
 
 bool ChangesPictures(const spec::AugmentationSpec& spec) {
-  return spec.crop_padding != 0 || spec.flip || spec.auto_augment || spec.cutout != 0;
+  return spec.crop_padding != 0 || spec.flip || spec.auto_augment || spec.cutout != 0 ||
+         spec.roll != 0;
 }
 
 void Augment(const spec::AugmentationSpec& spec, const PictureSize& size, const Draw& draw,
@@ -27,13 +35,16 @@ void Augment(const spec::AugmentationSpec& spec, const PictureSize& size, const 
   const bool mirror = random.Below(2) == 1 && spec.flip;
   const auto y = static_cast<int64_t>(random.Below(static_cast<uint64_t>(size.height)));
   const auto x = static_cast<int64_t>(random.Below(static_cast<uint64_t>(size.width)));
+  const int64_t roll_down = Roll(random, spec.roll, size.height);
+  const int64_t roll_right = Roll(random, spec.roll, size.width);
 
   size_t at = 0;
   for (int64_t c = 0; c < size.channels; ++c) {
     for (int64_t row = 0; row < size.height; ++row) {
-      const int64_t from_row = row + down;
+      const int64_t from_row = (row + roll_down) % size.height + down;
       for (int64_t column = 0; column < size.width; ++column, ++at) {
-        const int64_t from = (mirror ? size.width - 1 - column : column) + right;
+        const int64_t rolled = (column + roll_right) % size.width;
+        const int64_t from = (mirror ? size.width - 1 - rolled : rolled) + right;
         const bool inside =
             from_row >= 0 && from_row < size.height && from >= 0 && from < size.width;
         out[at] =

@@ -21,10 +21,11 @@ bool ChangesPictures(const spec::AugmentationSpec& spec);
 
 /// Writes the changed `in` to `out`; both hold size.bytes() and do not overlap. In this order, each
 /// as `spec` asks: a crop from the picture padded with `crop_padding` zeros on each side, a mirror
-/// image with probability 1/2, AutoAugment's CIFAR policy (auto_augment.h; three planes), a square
-/// of zeros of side `cutout` around a random pixel, cut off at the borders. AutoAugment's
-/// numbers are drawn last. Source: DeVries and
-/// Taylor, 2017 (Cutout); the order as in science.md §1.7.
+/// image with probability 1/2, a shift in a circle by up to `roll` along each axis, AutoAugment's
+/// CIFAR policy (auto_augment.h; three planes), a square of zeros of side `cutout` around a random
+/// pixel, cut off at the borders. AutoAugment's numbers are drawn last. Every plane of the picture,
+/// and so each frame of a recording, is changed alike. Source: DeVries and Taylor, 2017 (Cutout);
+/// the order as in science.md §1.7.
 void Augment(const spec::AugmentationSpec& spec, const PictureSize& size, const Draw& draw,
              std::span<const uint8_t> in, std::span<uint8_t> out);
 

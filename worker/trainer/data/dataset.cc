@@ -6,6 +6,8 @@
 
 #include "base/status.h"
 #include "worker/trainer/data/cifar.h"
+#include "worker/trainer/data/events/event_frames.h"
+#include "worker/trainer/data/events/event_sources.h"
 #include "worker/trainer/data/folder_dataset.h"
 #include "worker/trainer/data/generated.h"
 #include "worker/trainer/data/idx.h"
@@ -28,8 +30,12 @@ CifarFormat CifarFormatOf(spec::DataName name) {
 }
 
 /// Source: science.md §4.2 for CIFAR, the sets themselves for the others.
-std::vector<Normalization> NormalizationOf(spec::DataName name) {
-  switch (name) {
+std::vector<Normalization> NormalizationOf(const spec::DataSpec& spec) {
+  if (IsEventSet(spec.name)) {  // counts as they are; shares from 0 to 1
+    const bool counts = spec.frame_values == spec::FrameValues::kCounts;
+    return std::vector<Normalization>(2, {0, counts ? 1.0F / 255 : 1});
+  }
+  switch (spec.name) {
     case spec::DataName::kGenerated:
       return {{0.17F, 0.24F}};
     case spec::DataName::kFashionMnist:
@@ -109,41 +115,59 @@ absl::StatusOr<Pictures> LoadCifar(spec::DataName name, const std::filesystem::p
   return pictures;
 }
 
-absl::StatusOr<Pictures> Load(spec::DataName name, const std::filesystem::path& folder, Split split,
-                              int64_t limit) {
+absl::StatusOr<Pictures> Load(const spec::JobSpec& spec, const std::filesystem::path& folder,
+                              Split split, int64_t limit) {
+  const spec::DataName name = spec.data.name;
+  if (IsEventSet(name)) {
+    ASSIGN_OR_RETURN(EventFrames frames, LoadEventFrames(spec.data, spec.network.time_steps, folder,
+                                                         split == Split::kTrain));
+    return Pictures{std::move(frames.pixels), {frames.labels.begin(), frames.labels.end()}};
+  }
   if (name == spec::DataName::kGenerated) return Generate(split, limit);
   return IsCifar(name) ? LoadCifar(name, folder, split) : LoadMnist(name, folder, split);
 }
 
 }  // namespace
 
-absl::StatusOr<InputShape> ShapeOf(const spec::DataSpec& spec,
-                                   const std::filesystem::path& folder) {
-  if (spec.name == spec::DataName::kImageFolder) return FolderShape(folder, spec.picture_side);
-  if (IsCifar(spec.name)) {
+absl::StatusOr<InputShape> ShapeOf(const spec::JobSpec& spec, const std::filesystem::path& folder) {
+  const spec::DataName name = spec.data.name;
+  if (name == spec::DataName::kImageFolder) return FolderShape(folder, spec.data.picture_side);
+  if (IsEventSet(name)) {
+    return InputShape{.channels = 2,
+                      .height = SideOf(spec.data),
+                      .width = SideOf(spec.data),
+                      .classes = EventClassesOf(name),
+                      .frames = spec.network.time_steps};
+  }
+  if (IsCifar(name)) {
     return InputShape{.channels = 3,
                       .height = kCifarSide,
                       .width = kCifarSide,
-                      .classes = CifarFormatOf(spec.name).classes};
+                      .classes = CifarFormatOf(name).classes};
   }
   return InputShape{
       .channels = 1, .height = kMnistSide, .width = kMnistSide, .classes = kMnistClasses};
 }
 
-absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(const spec::DataSpec& spec,
+std::string SplitText(const spec::DataSpec& spec) {
+  if (spec.name != spec::DataName::kCifar10Dvs) return "";
+  return fmt::format(" split={}", spec::ToWord(spec.split));
+}
+
+absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(const spec::JobSpec& spec,
                                                      const std::filesystem::path& folder,
                                                      Split split) {
-  const int64_t limit = split == Split::kTrain ? spec.train_limit : spec.test_limit;
-  if (spec.name == spec::DataName::kImageFolder) {
-    return OpenFolder(folder, split, spec.picture_side, limit);
+  const int64_t limit = split == Split::kTrain ? spec.data.train_limit : spec.data.test_limit;
+  if (spec.data.name == spec::DataName::kImageFolder) {
+    return OpenFolder(folder, split, spec.data.picture_side, limit);
   }
   ASSIGN_OR_RETURN(const InputShape shape, ShapeOf(spec, folder));
-  ASSIGN_OR_RETURN(Pictures pictures, Load(spec.name, folder, split, limit));
+  ASSIGN_OR_RETURN(Pictures pictures, Load(spec, folder, split, limit));
   if (limit > 0 && limit < std::ssize(pictures.labels)) {
     pictures.labels.resize(static_cast<size_t>(limit));
     pictures.pixels.resize(static_cast<size_t>(limit * shape.values()));
   }
-  return std::make_unique<MemoryDataset>(shape, std::move(pictures), NormalizationOf(spec.name));
+  return std::make_unique<MemoryDataset>(shape, std::move(pictures), NormalizationOf(spec.data));
 }
 
 }  // namespace bsnn::trainer

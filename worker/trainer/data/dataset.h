@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "spec/job_spec.h"
@@ -35,9 +36,9 @@ class Dataset {
   /// One a picture, below shape().classes.
   const std::vector<int32_t>& labels() const { return labels_; }
 
-  /// Writes picture `index` to `out`, [C, H, W] row-major: (pixel / 255 - mean) / deviation by
-  /// channel. With `change`, as that epoch's training sees it: decided by `change` and `index`
-  /// alone. Errors are of files, and name them.
+  /// Writes picture `index` to `out`, [C, H, W] row-major, or [frames, C, H, W]: (pixel / 255 -
+  /// mean) / deviation by channel. With `change`, as that epoch's training sees it: decided by
+  /// `change` and `index` alone. Errors are of files, and name them.
   virtual absl::Status Read(int64_t index, const EpochAugmentation* change,
                             std::span<float> out) const = 0;
 
@@ -48,12 +49,18 @@ class Dataset {
 
 enum class Split { kTrain, kTest };
 
-/// What pictures of the set are like. Looks into `folder` only where the set's files decide it.
-absl::StatusOr<InputShape> ShapeOf(const spec::DataSpec& spec, const std::filesystem::path& folder);
+/// What pictures of the set that `spec` names are like. Looks into `folder` only where the set's
+/// files decide it.
+absl::StatusOr<InputShape> ShapeOf(const spec::JobSpec& spec, const std::filesystem::path& folder);
 
-/// Opens the data set that `spec` names in `folder`, or in `folder`/<name>. NotFound naming the
+/// " split=first_90" for a set that is published without a split, else "". Accuracies of different
+/// splits do not compare, so every report says this.
+std::string SplitText(const spec::DataSpec& spec);
+
+/// Opens the data set that `spec` names in `folder`, or in `folder`/<name>; recordings are cut into
+/// network.time_steps frames (events/event_frames.h). NotFound naming the
 /// file that is missing; DataLoss with path and offset for a file that is not what it should be.
-absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(const spec::DataSpec& spec,
+absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(const spec::JobSpec& spec,
                                                      const std::filesystem::path& folder,
                                                      Split split);
 

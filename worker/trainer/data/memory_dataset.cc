@@ -20,12 +20,13 @@ void Normalize(std::span<const uint8_t> in, std::span<const Normalization> chann
 }
 
 MemoryDataset::MemoryDataset(const InputShape& shape, Pictures pictures,
-                             std::vector<Normalization> channels)
-    : Dataset(shape, std::move(pictures.labels)),
-      pixels_(std::move(pictures.pixels)),
-      channels_(std::move(channels)) {
+                             const std::vector<Normalization>& channels)
+    : Dataset(shape, std::move(pictures.labels)), pixels_(std::move(pictures.pixels)) {
   BSNN_CHECK(std::ssize(pixels_) == size() * shape.values() &&
-             std::ssize(channels_) == shape.channels);
+             std::ssize(channels) == shape.channels);
+  for (int64_t frame = 0; frame < shape.frames; ++frame) {
+    channels_.insert(channels_.end(), channels.begin(), channels.end());
+  }
 }
 
 absl::Status MemoryDataset::Read(int64_t index, const EpochAugmentation* change,
@@ -36,7 +37,7 @@ absl::Status MemoryDataset::Read(int64_t index, const EpochAugmentation* change,
   std::vector<uint8_t> changed;
   if (change != nullptr && ChangesPictures(change->spec)) {
     changed.resize(bytes);
-    Augment(change->spec, {like.channels, like.height, like.width},
+    Augment(change->spec, {like.frames * like.channels, like.height, like.width},
             {change->seed, change->epoch, index}, picture, changed);
     picture = changed;
   }

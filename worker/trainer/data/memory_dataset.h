@@ -12,7 +12,7 @@ struct Normalization {
 };
 
 struct Pictures {
-  std::vector<uint8_t> pixels;  ///< [N, C, H, W] row-major
+  std::vector<uint8_t> pixels;  ///< [N, C, H, W], or [N, frames, C, H, W], row-major
   std::vector<int32_t> labels;  ///< [N]
 };
 
@@ -23,14 +23,15 @@ void Normalize(std::span<const uint8_t> in, std::span<const Normalization> chann
 class MemoryDataset : public Dataset {
  public:
   /// `pictures` has shape.values() pixels for each label; `channels` one entry a channel.
-  MemoryDataset(const InputShape& shape, Pictures pictures, std::vector<Normalization> channels);
+  MemoryDataset(const InputShape& shape, Pictures pictures,
+                const std::vector<Normalization>& channels);
 
   absl::Status Read(int64_t index, const EpochAugmentation* change,
                     std::span<float> out) const override;
 
  private:
   std::vector<uint8_t> pixels_;
-  std::vector<Normalization> channels_;
+  std::vector<Normalization> channels_;  ///< of each plane: those of the channels, for each frame
 };
 
 }  // namespace bsnn::trainer

@@ -57,7 +57,9 @@ class Bireal final : public LayeredNetwork {
     at::Tensor x = NormGateFire(RunStem(images, stem_.weight), stem_.norm, stem);
     if (std::min(shape_.height, shape_.width) >= kPooledStemSide) x = at::max_pool2d(x, 3, 2, 1);
     // cat keeps channels-last memory, which repeat does not.
-    if (steps() > 1) x = at::cat(std::vector<at::Tensor>(static_cast<size_t>(steps()), x));
+    if (same_input() && steps() > 1) {
+      x = at::cat(std::vector<at::Tensor>(static_cast<size_t>(steps()), x));
+    }
     for (const Block& block : blocks_) x = Run(block, x);
     return Classify(fc_, x.mean({2, 3}), 0);
   }

@@ -27,7 +27,7 @@ class Convnet final : public LayeredNetwork {
     Begin(images);
     NormCall stem = Call(counter1_);
     stem.neuron = spec_.neuron;
-    stem.same_input = true;
+    stem.same_input = same_input();
     stem.pool = !notes_spikes();
     const at::Tensor drive = RunStem(images, conv1_.weight);
     at::Tensor spikes = NoteSpikes(NormGateFire(drive, conv1_.norm, stem));

@@ -243,9 +243,10 @@ void LayeredNetwork::ExpressClassifier(NirBuilder& nir, const Linear& head,
 void LayeredNetwork::Begin(const at::Tensor& images) {
   firing_rates_.clear();
   TORCH_CHECK(images.dim() == 4 && images.scalar_type() == at::kFloat &&
-                  images.size(1) == shape_.channels && images.size(2) == shape_.height &&
-                  images.size(3) == shape_.width,
-              "Forward: images are ", images.sizes(), " ", images.scalar_type(), "; allowed: [N, ",
+                  images.size(0) % shape_.frames == 0 && images.size(1) == shape_.channels &&
+                  images.size(2) == shape_.height && images.size(3) == shape_.width,
+              "Forward: images are ", images.sizes(), " ", images.scalar_type(), "; allowed: [",
+              shape_.frames == 1 ? "" : std::to_string(shape_.frames) + " * ", "N, ",
               shape_.channels, ", ", shape_.height, ", ", shape_.width, "] float32");
 }
 

@@ -103,6 +103,8 @@ class LayeredNetwork : public Network {
   void Begin(const at::Tensor& images);
 
   int64_t steps() const { return spec_.network.time_steps; }
+  /// Whether the same picture is the input of each time step, so that the stem runs once.
+  bool same_input() const { return shape_.frames == 1; }
 
  private:
   at::Tensor AddParameter(const std::string& name, at::Tensor value, bool decay);

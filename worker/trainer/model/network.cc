@@ -60,6 +60,9 @@ std::vector<base::FieldFault> FaultsOf(const spec::JobSpec& spec, const InputSha
   check("input.height", shape.height, side_min, kSideMax);
   check("input.width", shape.width, side_min, kSideMax);
   check("input.classes", shape.classes, 2, 1'000'000);
+  if (shape.frames != 1) {
+    check("input.frames", shape.frames, spec.network.time_steps, spec.network.time_steps);
+  }
   return faults;
 }
 
@@ -176,7 +179,8 @@ std::vector<LayerDescription> Network::Describe() {
   trace_ = &layers;
   {
     const at::NoGradGuard no_gradients;
-    const at::Tensor picture = at::zeros({1, shape_.channels, shape_.height, shape_.width});
+    const at::Tensor picture =
+        at::zeros({shape_.frames, shape_.channels, shape_.height, shape_.width});
     Forward(parameters_.empty() ? picture : picture.to(parameters_[0].tensor.device()));
   }
   trace_ = nullptr;

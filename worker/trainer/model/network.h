@@ -72,7 +72,8 @@ struct LayerActivity {
   std::vector<double> alpha;
 };
 
-/// A spiking network with direct coding: the same picture is the input of each time step.
+/// A spiking network with direct coding: the input of each time step is the same picture, or one
+/// frame of a recording.
 ///
 /// Confined to one thread at a time (its kernels use ATen's threads). Results do not depend on the
 /// number of threads, except through the convolutions and matrix products of ATen.
@@ -88,8 +89,9 @@ class Network {
   static absl::StatusOr<std::unique_ptr<Network>> Make(const spec::JobSpec& spec,
                                                        const InputShape& shape);
 
-  /// images [N, C, H, W] float32 in any memory format, on the network's device; normalised as the
-  /// data set says. Returns logits [T, N, K] float32.
+  /// images [N, C, H, W] float32, or [T*N, C, H, W], time outermost, where the shape has T frames;
+  /// in any memory format, on the network's device; normalised as the data set says. Returns logits
+  /// [T, N, K] float32.
   /// Differentiable in the parameters. In evaluation, call it under c10::InferenceMode or
   /// at::NoGradGuard. Throws c10::Error if the shape or dtype is another.
   virtual at::Tensor Forward(const at::Tensor& images) = 0;

@@ -64,7 +64,7 @@ class Resnet final : public LayeredNetwork {
     Begin(images);
     NormCall stem = Call(stem_counter_);
     stem.neuron = spec_.neuron;
-    stem.same_input = true;
+    stem.same_input = same_input();
     const at::Tensor drive = RunStem(images, stem_.weight, stem_stride_);
     at::Tensor x = NoteSpikes(NormGateFire(drive, stem_.norm, stem));
     if (large_) x = at::max_pool2d(x, 3, 2, 1);

@@ -41,7 +41,7 @@ class Vgg final : public LayeredNetwork {
     Begin(images);
     NormCall stem = Call(stem_counter_);
     stem.neuron = spec_.neuron;
-    stem.same_input = true;
+    stem.same_input = same_input();
     at::Tensor spikes = NoteSpikes(NormGateFire(RunStem(images, stem_.weight), stem_.norm, stem));
     int64_t averaged = 1;  // spikes a value stands for
     for (size_t i = 0; i < layers_.size(); ++i) {

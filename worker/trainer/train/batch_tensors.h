@@ -9,7 +9,7 @@
 namespace bsnn::trainer {
 
 struct BatchTensors {
-  at::Tensor images;  ///< [N, C, H, W] float32
+  at::Tensor images;  ///< [N, C, H, W], or [N, T, C, H, W] of recordings; float32
   at::Tensor labels;  ///< [N] int64
 };
 
@@ -22,10 +22,16 @@ inline at::Tensor ToDevice(const at::Tensor& tensor, at::Device device) {
 /// On `device`; on the CPU they are the memory of `batch`, which outlives them and their graph.
 inline BatchTensors ToTensors(Batch& batch, const InputShape& shape, at::Device device) {
   const int64_t size = batch.size();
-  const at::Tensor images = at::from_blob(
-      batch.images.get(), {size, shape.channels, shape.height, shape.width}, at::kFloat);
+  std::vector<int64_t> sizes = {size, shape.channels, shape.height, shape.width};
+  if (shape.frames > 1) sizes.insert(sizes.begin() + 1, shape.frames);
+  const at::Tensor images = at::from_blob(batch.images.get(), sizes, at::kFloat);
   const at::Tensor labels = at::from_blob(batch.labels.data(), {size}, at::kLong);
   return {ToDevice(images, device), ToDevice(labels, device)};
+}
+
+/// As Network::Forward takes them: [N, T, C, H, W] as [T*N, C, H, W]; pictures as they are.
+inline at::Tensor TimeOutermost(const at::Tensor& images) {
+  return images.dim() == 5 ? images.transpose(0, 1).flatten(0, 1) : images;
 }
 
 }  // namespace bsnn::trainer

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "worker/trainer/checkpoint/pack.h"
+#include "worker/trainer/data/dataset.h"
 
 namespace bsnn::trainer {
 namespace {
@@ -24,10 +25,11 @@ int64_t ProductOf(const std::vector<int64_t>& shape) {
 }  // namespace
 
 std::string DescribeNetwork(const spec::JobSpec& spec, const InputShape& shape, Network& network) {
-  std::string text = fmt::format("{} ({}), T = {}, input {}x{}x{}, {} classes\n\n",
+  std::string text = fmt::format("{} ({}), T = {}, input {}x{}x{}{}, {} classes{}\n\n",
                                  spec::ToWord(spec.network.name), spec::ToWord(spec.network.kind),
                                  spec.network.time_steps, shape.channels, shape.height, shape.width,
-                                 shape.classes);
+                                 shape.frames > 1 ? " at each time step" : "", shape.classes,
+                                 SplitText(spec.data));
   text += fmt::format(kRow, "layer", "weight", "output", "weights", "kind", "float bytes",
                       "packed bytes", "operations", "times");
   int64_t weights = 0, operations = 0, binary_operations = 0;

@@ -19,13 +19,14 @@ absl::StatusOr<Evaluation> Evaluate(Network& network, at::Device device, const D
   const c10::InferenceMode no_gradients;
   const bool was_training = network.training();
   network.SetTraining(false);
+  batch_size = std::max<int64_t>(1, batch_size / data.shape().frames);  // as much memory
   Loader loader(data, {.batch_size = batch_size}, loader_threads);
   Evaluation result;
   bool stopped = false;
   for (int64_t first = 0; first < data.size() && !stopped; first += batch_size) {
     ASSIGN_OR_RETURN(Batch batch, loader.Next());
     const auto [images, labels] = ToTensors(batch, data.shape(), device);
-    const at::Tensor logits = network.Forward(images);
+    const at::Tensor logits = network.Forward(TimeOutermost(images));
     result.loss +=
         CrossEntropyOfMean(logits, labels).item<double>() * static_cast<double>(batch.size());
     result.correct_top5 += CountCorrect(logits, labels).top5;

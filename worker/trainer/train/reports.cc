@@ -33,13 +33,14 @@ void Trainer::ReportStart() {
                               run_.steps_per_epoch, steps_total(), step()});
   events_.Log(
       spec::Severity::kInfo,
-      fmt::format("network={} kind={} time_steps={} parameters={} binary_weights={} data={} "
+      fmt::format("network={} kind={} time_steps={} parameters={} binary_weights={} data={}{} "
                   "train_pictures={} test_pictures={} steps_total={} device={} threads={}",
                   spec::ToWord(options_.spec.network.name),
                   spec::ToWord(options_.spec.network.kind), options_.spec.network.time_steps,
                   network_->parameter_count(), network_->binary_weight_count(),
-                  spec::ToWord(options_.spec.data.name), train_->size(), test_->size(),
-                  steps_total(), options_.device.str(), at::get_num_threads()));
+                  spec::ToWord(options_.spec.data.name), SplitText(options_.spec.data),
+                  train_->size(), test_->size(), steps_total(), options_.device.str(),
+                  at::get_num_threads()));
 }
 
 void Trainer::ReportProgress() {
@@ -109,8 +110,9 @@ void Trainer::ReportEpoch(const Evaluation& evaluation) {
   if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r\033[K");
   events_.Log(
       spec::Severity::kInfo,
-      fmt::format("epoch={}/{} test_accuracy={:.4f} train_loss={:.4f} sign_flip_ratio={:.5f}",
-                  epoch(), run_.epochs, evaluation.accuracy_ratio(), sums[0] / pictures, pooled));
+      fmt::format("epoch={}/{} test_accuracy={:.4f} train_loss={:.4f} sign_flip_ratio={:.5f}{}",
+                  epoch(), run_.epochs, evaluation.accuracy_ratio(), sums[0] / pictures, pooled,
+                  SplitText(options_.spec.data)));
 }
 
 void Trainer::ReportActivity() {

@@ -35,8 +35,8 @@ RunLength LengthOf(const spec::JobSpec& spec, const Dataset& data) {
 absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Make(const RunOptions& options,
                                                        EventWriter& events,
                                                        const base::Clock& clock) {
-  ASSIGN_OR_RETURN(auto train, OpenDataset(options.spec.data, options.data, Split::kTrain));
-  ASSIGN_OR_RETURN(auto test, OpenDataset(options.spec.data, options.data, Split::kTest));
+  ASSIGN_OR_RETURN(auto train, OpenDataset(options.spec, options.data, Split::kTrain));
+  ASSIGN_OR_RETURN(auto test, OpenDataset(options.spec, options.data, Split::kTest));
   ASSIGN_OR_RETURN(std::unique_ptr<Network> network, Network::Make(options.spec, train->shape()));
   network->To(options.device);
   std::unique_ptr<Trainer> trainer(
@@ -183,7 +183,7 @@ absl::Status Trainer::Step() {
 void Trainer::RunPart(const BatchTensors& part, double share) {
   const spec::LossSpec& spec = options_.spec.loss;
   const auto& [images, labels] = part;
-  const at::Tensor logits = network_->Forward(images);
+  const at::Tensor logits = network_->Forward(TimeOutermost(images));
   at::Tensor loss = Loss(spec, logits, labels);
   if (spec.firing_rate_lambda > 0) {
     loss = loss.add(FiringRateTerm(network_->TakeFiringRates(), spec.firing_rate_target),

@@ -73,6 +73,21 @@ TEST(Augment, CropsAShiftedPictureWithZerosAroundIt) {
   EXPECT_EQ(shifts.size(), 9u) << "each shift by -1, 0 or 1";
 }
 
+TEST(Augment, RollsEveryPlaneInACircle) {
+  std::set<std::pair<int64_t, int64_t>> shifts;
+  for (int64_t i = 0; i < 400; ++i) {
+    const auto out = Changed({.roll = 1}, {1, 0, i});
+    const int64_t at = std::find(out.begin(), out.end(), 1) - out.begin();  // pixel (0, 0)
+    const int64_t down = at / 6, right = at % 6;
+    shifts.insert({down, right});
+    for (int64_t p = 0; p < kSize.bytes(); ++p) {
+      const int64_t c = p / 30, y = (p / 6 % 5 - down + 5) % 5, x = (p % 6 - right + 6) % 6;
+      EXPECT_EQ(out[static_cast<size_t>(p)], c * 30 + y * 6 + x + 1);
+    }
+  }
+  EXPECT_EQ(shifts.size(), 9u) << "each shift by -1, 0 or 1";
+}
+
 TEST(Augment, CutsOneSquareOutOfEveryPlane) {
   std::set<int64_t> sizes;
   for (int64_t i = 0; i < 400; ++i) {

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <optional>
+#include <set>
 
 #include "tests/worker/support/temp_folder.h"
 
@@ -21,9 +23,9 @@ std::string CifarFile(int records, char label) {
   return text;
 }
 
-spec::DataSpec Spec(spec::DataName name) {
-  spec::DataSpec spec;
-  spec.name = name;
+spec::JobSpec Spec(spec::DataName name) {
+  spec::JobSpec spec;
+  spec.data.name = name;
   return spec;
 }
 
@@ -66,11 +68,56 @@ TEST(Dataset, NormalisesByChannelAndChangesTrainingPicturesOnlyWhereAsked) {
   EXPECT_EQ(picture(cut), picture(cut));
 }
 
+TEST(Dataset, GivesFramesTimeOutermostAndChangesThemAlike) {
+  const test::TempFolder folder;
+  // Each with one event in each of two frames.
+  const auto write = [&](const std::string& name, char x) {
+    std::filesystem::create_directories((folder / name).parent_path());
+    test::Append(folder / name,
+                 std::string{x, 5, '\x00', 0, 1, static_cast<char>(x + 1), 5, '\x80', 0, 9});
+  };
+  for (int i = 0; i < 10; ++i) {
+    std::filesystem::create_directories(folder / ("Train/" + std::to_string(i)));
+  }
+  write("Train/0/00001.bin", 10);
+  write("Train/1/00002.bin", 20);
+  spec::JobSpec spec = Spec(spec::DataName::kNMnist);
+  EXPECT_EQ(spec.network.time_steps, 2);
+  const auto data = OpenDataset(spec, folder.path(), Split::kTrain);
+  ASSERT_TRUE(data.ok()) << data.status();
+  EXPECT_EQ((*data)->shape().frames, 2);
+  EXPECT_THAT((*data)->labels(), testing::ElementsAre(0, 1));
+  constexpr size_t kPlane = size_t{34} * 34;
+  const auto read = [&](const EpochAugmentation* change) {
+    std::vector<float> values(2 * 2 * kPlane);
+    EXPECT_TRUE((*data)->Read(1, change, values).ok());
+    return values;
+  };
+  // [frame][polarity][y][x]; counts are taken as they are.
+  std::vector<float> expected(2 * 2 * kPlane);
+  expected[0 * kPlane + 5 * 34 + 20] = 1;
+  expected[3 * kPlane + 5 * 34 + 21] = 1;
+  EXPECT_EQ(read(nullptr), expected);
+  std::set<int64_t> distances, columns;
+  for (int64_t epoch = 0; epoch < 20; ++epoch) {
+    const EpochAugmentation change{{.crop_padding = 3, .flip = true, .roll = 2}, 1, epoch};
+    const std::vector<float> values = read(&change);
+    const auto place = [&](size_t plane) {
+      const auto begin = values.begin() + static_cast<ptrdiff_t>(plane * kPlane);
+      return std::max_element(begin, begin + kPlane) - begin;
+    };
+    distances.insert(place(3) - place(0));
+    columns.insert(place(0) % 34);
+  }
+  EXPECT_GT(columns.size(), 5u);
+  EXPECT_THAT(distances, testing::ElementsAre(-1, 1)) << "both frames by the same shift and flip";
+}
+
 TEST(Dataset, LimitsTakeTheFirstPictures) {
-  spec::DataSpec spec = Spec(spec::DataName::kGenerated);
-  spec.train_limit = 7;
+  spec::JobSpec spec = Spec(spec::DataName::kGenerated);
+  spec.data.train_limit = 7;
   const auto seven = OpenDataset(spec, "", Split::kTrain);
-  spec.train_limit = 9;
+  spec.data.train_limit = 9;
   const auto nine = OpenDataset(spec, "", Split::kTrain);
   ASSERT_EQ((*seven)->size(), 7);
   ASSERT_EQ((*nine)->size(), 9);

@@ -188,14 +188,14 @@ std::vector<uint32_t> CountsOf(const FrameCut& cut, const std::vector<int64_t>& 
 }
 
 TEST(Frames, ByNumberTheLastTakesTheRest) {
-  const FrameCut cut{CutBy::kNumber, 3};
+  const FrameCut cut{spec::FramesBy::kNumber, 3};
   EXPECT_THAT(CountsOf(cut, {1, 2, 3, 4, 5, 6, 7, 8}), ElementsAre(2, 2, 4));
   EXPECT_THAT(CountsOf(cut, {1, 2}), ElementsAre(0, 0, 2)) << "floor(2 / 3) is 0";
   EXPECT_THAT(CountsOf(cut, {}), ElementsAre(0, 0, 0));
 }
 
 TEST(Frames, ByTimeTheLastTakesTheRestAndEmptySlicesAreZeros) {
-  const FrameCut cut{CutBy::kTime, 3};
+  const FrameCut cut{spec::FramesBy::kTime, 3};
   // floor((110 - 100) / 3) = 3: [100, 103), [103, 106), [106, ...].
   EXPECT_THAT(CountsOf(cut, {100, 102, 103, 105, 106, 109, 110}), ElementsAre(2, 2, 3));
   EXPECT_THAT(CountsOf(cut, {100, 110}), ElementsAre(1, 0, 1));
@@ -205,7 +205,7 @@ TEST(Frames, ByTimeTheLastTakesTheRestAndEmptySlicesAreZeros) {
 
 TEST(Frames, ByDurationTheLastBucketTakesTheRest) {
   const auto counts = [](int64_t kept, const std::vector<int64_t>& times) {
-    return CountsOf({CutBy::kDuration, kept, 10}, times);
+    return CountsOf({spec::FramesBy::kDuration, kept, 10}, times);
   };
   EXPECT_THAT(counts(9, {100, 109, 110, 125}), ElementsAre(2, 1, 1));  // ceil(25 / 10) = 3
   // ceil(20 / 10) = 2, and the event at 120, which is in floor(20 / 10) = 2, falls to the last.
@@ -219,7 +219,7 @@ TEST(Frames, CountEachPixelAndPolarityApart) {
   const std::vector<SensorEvent> events = {{0, 1, 0, 0}, {1, 1, 0, 1}, {2, 1, 0, 1}, {3, 0, 1, 1}};
   EventSurvey survey;
   for (const SensorEvent& event : events) survey.Add(event);
-  FrameBuilder builder({CutBy::kNumber, 1}, survey, 2);
+  FrameBuilder builder({spec::FramesBy::kNumber, 1}, survey, 2);
   for (const SensorEvent& event : events) builder.Add(event);
   EXPECT_THAT(builder.counts(), ElementsAre(0, 1, 0, 0, 0, 2, 1, 0));
 }

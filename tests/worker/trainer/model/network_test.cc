@@ -218,6 +218,59 @@ TEST(Network, TrainsEveryKindForAnyShapeAndNumberOfSteps) {
   }
 }
 
+TEST(Network, TakesTheSameFrameAtEachStepAsOnePicture) {
+  const int64_t steps = 3;
+  for (const auto name : {spec::NetworkName::kConvnet, spec::NetworkName::kBirealResnet8,
+                          spec::NetworkName::kResnet20, spec::NetworkName::kVggsnn}) {
+    spec::JobSpec spec = Spec(name);
+    spec.network.time_steps = steps;
+    const InputShape still{2, 16, 16, 10}, moving{2, 16, 16, 10, steps};
+    const auto repeats = MakeNetwork(spec, still), follows = MakeNetwork(spec, moving);
+    const at::Tensor picture = Normal({4, 2, 16, 16}, 1);
+    for (const bool training : {true, false}) {  // running statistics first
+      repeats->SetTraining(training);
+      follows->SetTraining(training);
+      const at::Tensor want = repeats->Forward(picture);
+      const at::Tensor got = follows->Forward(picture.repeat({steps, 1, 1, 1}));
+      EXPECT_TRUE(at::allclose(got, want, 1e-3, 1e-4))
+          << spec::ToWord(name) << (got - want).abs().max();
+    }
+    // Another last frame changes the last step alone: time goes forward, and runs outermost.
+    at::NoGradGuard no_grad;
+    const at::Tensor before = follows->Forward(picture.repeat({steps, 1, 1, 1}));
+    const at::Tensor other = at::cat({picture, picture, -picture});
+    const at::Tensor after = follows->Forward(other);
+    EXPECT_TRUE(after.slice(0, 0, 2).equal(before.slice(0, 0, 2))) << spec::ToWord(name);
+    EXPECT_FALSE(after[2].equal(before[2])) << spec::ToWord(name);
+  }
+}
+
+TEST(Network, TrainsOnFramesOfRecordings) {
+  struct Case {
+    spec::NetworkName name;
+    int64_t side;
+  };
+  for (const auto& [name, side] :
+       {Case{spec::NetworkName::kConvnet, 34}, Case{spec::NetworkName::kBirealResnet8, 34},
+        Case{spec::NetworkName::kSewResnet18, 34}, Case{spec::NetworkName::kVggsnn, 48}}) {
+    spec::JobSpec spec = Spec(name);
+    spec.network.time_steps = 4;
+    const auto network = MakeNetwork(spec, {2, side, side, 11, 4});
+    const at::Tensor logits = network->Forward(Normal({4 * 2, 2, side, side}, 1));
+    EXPECT_THAT(logits.sizes(), ElementsAre(4, 2, 11));
+    CrossEntropyOfMean(logits, Labels(2)).backward();
+    for (const Parameter& p : network->parameters()) {
+      EXPECT_TRUE(p.tensor.grad().defined()) << p.name;
+    }
+    EXPECT_EQ(network->Describe()[0].repetitions, 4) << "the stem sees each frame";
+    EXPECT_THROW(network->Forward(Normal({3, 2, side, side}, 1)), c10::Error);
+  }
+  spec::JobSpec spec;
+  spec.network.time_steps = 4;
+  EXPECT_THAT(std::string(Network::Make(spec, {2, 34, 34, 10, 3}).status().message()),
+              testing::HasSubstr("input.frames"));
+}
+
 TEST(Network, TrainsWithEveryOptionOfTheGate) {
   const InputShape shape{1, 12, 12, 10};
   for (const auto name : {spec::NetworkName::kConvnet, spec::NetworkName::kBirealResnet8,

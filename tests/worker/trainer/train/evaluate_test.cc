@@ -12,8 +12,8 @@ namespace {
 bool Never() { return false; }
 
 std::unique_ptr<Dataset> SomePictures(int32_t count) {
-  auto data =
-      OpenDataset({.name = spec::DataName::kGenerated, .test_limit = count}, "", Split::kTest);
+  auto data = OpenDataset({.data = {.name = spec::DataName::kGenerated, .test_limit = count}}, "",
+                          Split::kTest);
   EXPECT_TRUE(data.ok()) << data.status();
   return std::move(*data);
 }

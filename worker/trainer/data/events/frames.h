@@ -5,14 +5,13 @@
 #include <limits>
 #include <vector>
 
+#include "spec/job_spec.h"
 #include "worker/trainer/data/events/recording.h"
 
 namespace bsnn::trainer {
 
-enum class CutBy { kNumber, kTime, kDuration };
-
 struct FrameCut {
-  CutBy by = CutBy::kNumber;
+  spec::FramesBy by = spec::FramesBy::kNumber;
   int64_t frames = 1;       ///< M: made by number and time; by duration only the first M are kept
   int64_t duration_us = 1;  ///< D: of a frame, by duration
 };
