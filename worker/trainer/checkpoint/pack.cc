@@ -46,7 +46,7 @@ PackRules PackRulesOf(const Network& network, const spec::JobSpec& spec) {
   PackRules rules{network.shape(), {}, spec.binarization.method, {}};
   for (const Parameter& parameter : network.parameters()) {
     if (parameter.binary) rules.binary.insert(parameter.name);
-    if (parameter.end && spec.network.ends == spec::Ends::kInt8) rules.int8.insert(parameter.name);
+    if (network.RoundsToInt8(parameter)) rules.int8.insert(parameter.name);
   }
   return rules;
 }

@@ -112,6 +112,15 @@ int64_t Network::binary_weight_count() const {
   return count;
 }
 
+namespace {
+
+/// "conv2" of "conv2.weight".
+std::string LayerOf(const Parameter& parameter) {
+  return parameter.name.substr(0, parameter.name.rfind('.'));
+}
+
+}  // namespace
+
 int64_t LayerDescription::packed_bytes() const {
   int64_t weights = 1;
   for (const int64_t size : weight_shape) weights *= size;
@@ -122,8 +131,7 @@ int64_t LayerDescription::packed_bytes() const {
 int64_t Network::packed_bytes() const {
   int64_t bytes = 4 * (parameter_count() - binary_weight_count());
   for (const Parameter& parameter : parameters_) {
-    if (parameter.end && spec_.network.ends == spec::Ends::kInt8)
-      bytes -= 3 * parameter.tensor.numel();
+    if (RoundsToInt8(parameter)) bytes -= 3 * parameter.tensor.numel();
   }
   for (const WeightLayer& layer : weight_layers_) {
     if (layer.binarization) bytes += (layer.weights() + 7) / 8;
@@ -144,7 +152,7 @@ void Network::MeasureInput(const at::Tensor& weight, const at::Tensor& input) {
 void Network::AddInput(const at::Tensor& weight, const at::Tensor& sum, int64_t values) {
   for (const Parameter& p : parameters_) {
     if (!p.tensor.is_same(weight)) continue;
-    InputSum& input = input_sums_[p.name.substr(0, p.name.rfind('.'))];
+    InputSum& input = input_sums_[LayerOf(p)];
     input.sum = input.sum.defined() ? input.sum + sum : sum;
     input.values += values;
   }
@@ -159,9 +167,9 @@ void Network::Trace(const at::Tensor& weight, const at::Tensor& output, int64_t 
   layer.spikes_per_unit = spikes_per_unit;
   for (const Parameter& p : parameters_) {
     if (!p.tensor.is_same(weight)) continue;
-    layer.name = p.name.substr(0, p.name.rfind('.'));
+    layer.name = LayerOf(p);
     layer.binary = p.binary;
-    layer.int8 = p.end && spec_.network.ends == spec::Ends::kInt8;
+    layer.int8 = RoundsToInt8(p);
   }
   trace_->push_back(std::move(layer));
 }

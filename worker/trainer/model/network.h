@@ -114,6 +114,10 @@ class Network {
 
   const InputShape& shape() const { return shape_; }
   const std::vector<Parameter>& parameters() const { return parameters_; }
+  /// Whether the parameter is used rounded to 8 bits (network.ends).
+  bool RoundsToInt8(const Parameter& parameter) const {
+    return parameter.end && spec_.network.ends == spec::Ends::kInt8;
+  }
   int64_t parameter_count() const;
   /// Bytes of all parameters as float32.
   int64_t float_bytes() const { return 4 * parameter_count(); }

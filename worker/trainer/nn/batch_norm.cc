@@ -10,6 +10,7 @@
 #include "worker/trainer/nn/kernels/affine.h"
 #include "worker/trainer/nn/kernels/norm_gate.h"
 #include "worker/trainer/nn/lif_pass.h"
+#include "worker/trainer/nn/norm_gate_call.h"
 
 namespace bsnn::trainer {
 namespace {
@@ -264,16 +265,7 @@ at::Tensor NormGateFire(const at::Tensor& x, const BatchNorm& norm, const NormCa
   if (!CanFuse(call)) return NormGateFirePlain(x, norm, call);
   if (cuda::Serves(x)) return cuda::NormGateFire(x, norm, call);
   if (!x.is_cpu()) return NormGateFirePlain(x, norm, call);
-  const auto given = [](const at::Tensor& tensor) {
-    return tensor.defined() ? std::optional(tensor) : std::nullopt;
-  };
-  const at::Tensor alpha = call.gate != nullptr ? call.gate->alpha : at::Tensor();
-  const bool keep = at::GradMode::is_enabled() &&
-                    (x.requires_grad() || norm.weight.requires_grad() ||
-                     norm.bias.requires_grad() || (alpha.defined() && alpha.requires_grad()) ||
-                     (call.residual.defined() && call.residual.requires_grad()));
-  return NormGateFireFunction::apply(x, norm.weight, norm.bias, given(alpha), given(call.residual),
-                                     norm, call, keep);
+  return ApplyNormGateFire<NormGateFireFunction>(x, norm, call);
 }
 
 at::Tensor NormGateFirePlain(const at::Tensor& x, const BatchNorm& norm, const NormCall& call) {

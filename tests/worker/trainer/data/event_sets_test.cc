@@ -6,6 +6,7 @@
 #include <set>
 
 #include "tests/worker/support/temp_folder.h"
+#include "tests/worker/trainer/data/event_bytes.h"
 #include "worker/trainer/data/events/event_frames.h"
 #include "worker/trainer/data/events/event_sources.h"
 #include "worker/trainer/data/events/plane_resizer.h"
@@ -24,22 +25,6 @@ void Write(const std::filesystem::path& path, const std::string& content) {
   test::Append(path, content);
 }
 
-std::string Big(uint32_t value) {
-  std::string text;
-  for (int shift = 24; shift >= 0; shift -= 8) text += static_cast<char>(value >> shift);
-  return text;
-}
-std::string Little(uint32_t value) {
-  const std::string big = Big(value);
-  return {big.rbegin(), big.rend()};
-}
-
-/// An event of N-MNIST at (x, y) with polarity 1.
-std::string AtisEvent(int x, int y, uint32_t time) {
-  return std::string{static_cast<char>(x), static_cast<char>(y)} +
-         Big(1u << 31 | time << 8).substr(0, 3);
-}
-
 spec::DataSpec Spec(spec::DataName name) {
   spec::DataSpec spec;
   spec.name = name;
@@ -51,8 +36,8 @@ spec::DataSpec Spec(spec::DataName name) {
 void WriteNMnist(const std::filesystem::path& folder) {
   for (int digit = 0; digit < 10; ++digit) {
     std::string content;
-    for (int i = 0; i <= digit; ++i) content += AtisEvent(digit, 2, static_cast<uint32_t>(i));
-    content += AtisEvent(33, 33, 1000);
+    for (int i = 0; i <= digit; ++i) content += AtisEvent(digit, 2, 1, static_cast<uint32_t>(i));
+    content += AtisEvent(33, 33, 1, 1000);
     const std::string name = std::to_string(digit) + "/0000" + std::to_string(9 - digit) + ".bin";
     Write(folder / "Train" / name, content);
     std::filesystem::create_directories(folder / "Test" / std::to_string(digit));
@@ -208,7 +193,7 @@ TEST(EventFrames, SaturateAndAreZeroWhereTheRecordingHasNoMore) {
   const test::TempFolder folder;
   WriteNMnist(folder.path());
   std::string content;
-  for (uint32_t i = 0; i < 300; ++i) content += AtisEvent(0, 0, 7);
+  for (uint32_t i = 0; i < 300; ++i) content += AtisEvent(0, 0, 1, 7);
   Write(folder / "Test/3/00006.bin", content);
   spec::DataSpec spec = Spec(spec::DataName::kNMnist);
   spec.frames_by = spec::FramesBy::kDuration;
@@ -244,7 +229,7 @@ TEST(EventFrames, CutGesturesByTheirPieces) {
 TEST(EventFrames, NameTheRecordingAndOffsetOfAFault) {
   const test::TempFolder folder;
   WriteNMnist(folder.path());
-  Write(folder / "Train/4/00005.bin", AtisEvent(1, 1, 0) + AtisEvent(50, 1, 0));
+  Write(folder / "Train/4/00005.bin", AtisEvent(1, 1, 1, 0) + AtisEvent(50, 1, 1, 0));
   const auto frames = LoadEventFrames(Spec(spec::DataName::kNMnist), 2, folder.path(), true);
   EXPECT_TRUE(absl::IsDataLoss(frames.status()));
   EXPECT_THAT(std::string(frames.status().message()),
@@ -306,7 +291,7 @@ TEST_F(KeptFrames, AreMadeAnewForOtherFieldsOrOtherRecordings) {
   spec_.train_limit = 9;
   EXPECT_EQ(Load().labels.size(), 9u);
   EXPECT_EQ(Files().size(), 8u);
-  test::Append(folder_ / "Train/0/00009.bin", AtisEvent(1, 1, 2000));
+  test::Append(folder_ / "Train/0/00009.bin", AtisEvent(1, 1, 1, 2000));
   spec_.train_limit = 0;
   EXPECT_NE(Load().pixels, made.pixels);
   EXPECT_EQ(Files().size(), 9u);

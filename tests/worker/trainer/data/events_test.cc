@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/worker/trainer/data/event_bytes.h"
 #include "worker/trainer/data/events/frames.h"
 #include "worker/trainer/data/events/gesture_labels.h"
 #include "worker/trainer/data/events/recording.h"
@@ -24,21 +25,6 @@ std::string FaultOf(Parser parse, std::string_view content) {
   const absl::Status status = parse(content, [](const SensorEvent&) {});
   EXPECT_TRUE(absl::IsDataLoss(status)) << status;
   return std::string(status.message());
-}
-
-std::string Big(uint32_t value) {
-  std::string text;
-  for (int shift = 24; shift >= 0; shift -= 8) text += static_cast<char>(value >> shift);
-  return text;
-}
-std::string Little(uint32_t value) {
-  const std::string big = Big(value);
-  return {big.rbegin(), big.rend()};
-}
-
-std::string AtisEvent(int x, int y, uint32_t polarity, uint32_t time) {
-  return std::string{static_cast<char>(x), static_cast<char>(y)} +
-         Big(polarity << 31 | time << 8).substr(0, 3);
 }
 
 TEST(Atis, ReadsEventsAndAddsOverflowsToWhatFollows) {

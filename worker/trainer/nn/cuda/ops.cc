@@ -8,6 +8,7 @@
 
 #include "worker/trainer/nn/cuda/passes.h"
 #include "worker/trainer/nn/cuda/support.h"
+#include "worker/trainer/nn/norm_gate_call.h"
 
 namespace bsnn::trainer::cuda {
 namespace {
@@ -255,7 +256,9 @@ class NormGateFireFunction : public torch::autograd::Function<NormGateFireFuncti
     NormState s = saved.state;
     PointTo(s, tensors[1], tensors[2], alpha);
     at::Tensor partial;
-    const at::Tensor delta = Delta(grads[0], x, tensors[4], saved, partial);
+    // One copy at most: the residual's gradient goes on in the same memory format.
+    const at::Tensor grad = Ready(grads[0]);
+    const at::Tensor delta = Delta(grad, x, tensors[4], saved, partial);
     const at::Tensor grad_x = saved.fires ? delta : EmptyChannelsLast(x.sizes(), x);
     const at::Tensor grad_weight = at::empty_like(tensors[1]),
                      grad_bias = at::empty_like(tensors[2]);
@@ -287,7 +290,7 @@ class NormGateFireFunction : public torch::autograd::Function<NormGateFireFuncti
             grad_weight,
             grad_bias,
             grad_alpha,
-            saved.has_residual ? grads[0] : at::Tensor(),
+            saved.has_residual ? grad : at::Tensor(),
             at::Tensor(),
             at::Tensor(),
             at::Tensor()};
@@ -295,17 +298,15 @@ class NormGateFireFunction : public torch::autograd::Function<NormGateFireFuncti
 
  private:
   /// The gradient at the normalisation's output; `partial` gets its sums [2, N, S, C].
-  static at::Tensor Delta(const at::Tensor& grad_output, const at::Tensor& x,
-                          const at::Tensor& potential, const SavedNorm& saved,
-                          at::Tensor& partial) {
+  static at::Tensor Delta(const at::Tensor& grad, const at::Tensor& x, const at::Tensor& potential,
+                          const SavedNorm& saved, at::Tensor& partial) {
     const NormState& s = saved.state;
     const int64_t strips = saved.fires ? SumStrips(ShapeOf(potential, saved.lif, potential.size(0)))
                                        : NormStrips(s.shape);
     partial = Scratch({2, s.shape.pictures(), strips, s.shape.channels}, at::kFloat, x);
     if (saved.fires) {
-      return FireBackward(grad_output, potential, saved.lif, {x, s.center, partial});
+      return FireBackward(grad, potential, saved.lif, {x, s.center, partial});
     }
-    at::Tensor grad = Ready(grad_output);
     RunDeltaSums({.shape = s.shape,
                   .grad = Read(grad),
                   .x = Read(x),
@@ -325,16 +326,7 @@ at::Tensor Lif(const at::Tensor& x, const LifOptions& options, const at::Tensor&
 }
 
 at::Tensor NormGateFire(const at::Tensor& x, const BatchNorm& norm, const NormCall& call) {
-  const auto given = [](const at::Tensor& tensor) {
-    return tensor.defined() ? std::optional(tensor) : std::nullopt;
-  };
-  const at::Tensor alpha = call.gate != nullptr ? call.gate->alpha : at::Tensor();
-  const bool keep = at::GradMode::is_enabled() &&
-                    (x.requires_grad() || norm.weight.requires_grad() ||
-                     norm.bias.requires_grad() || (alpha.defined() && alpha.requires_grad()) ||
-                     (call.residual.defined() && call.residual.requires_grad()));
-  return NormGateFireFunction::apply(x, norm.weight, norm.bias, given(alpha), given(call.residual),
-                                     norm, call, keep);
+  return ApplyNormGateFire<NormGateFireFunction>(x, norm, call);
 }
 
 }  // namespace bsnn::trainer::cuda

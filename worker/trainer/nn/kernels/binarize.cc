@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <vector>
 
+#include "worker/trainer/nn/kernels/bit_words.h"
 #include "worker/trainer/nn/kernels/clones.h"
 
 namespace bsnn::trainer::kernels {
@@ -92,14 +92,7 @@ BSNN_INLINE void PackBits(const float* w, int64_t begin, int64_t end, float cent
   for (; i + 64 <= end; i += 64) {
     alignas(64) uint8_t bytes[64];  // 0 or 1, compared in vectors
     for (int k = 0; k < 64; ++k) bytes[k] = static_cast<uint8_t>(w[i + k] - center >= 0);
-    uint64_t word = 0;
-    for (int k = 0; k < 64; k += 8) {
-      uint64_t eight;
-      std::memcpy(&eight, bytes + k, sizeof eight);
-      // The product gathers byte b's bit at bit 56 + b: no two of its terms meet there.
-      word |= (eight * 0x0102040810204080u >> 56) << k;
-    }
-    words[i / 64] |= word;
+    words[i / 64] |= WordOfBytes(bytes);
   }
   for (; i < end; ++i) words[i / 64] |= bit(i) << (i % 64);
 }

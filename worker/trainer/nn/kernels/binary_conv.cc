@@ -37,10 +37,7 @@ BSNN_CLONES void PackBinaryWeights(const BinaryConvShape& s, const float* weight
         for (int64_t tap = 0; tap < taps; ++tap) signs[tap * s.in + c] = w[c * taps + tap] > 0.0f;
       }
       for (int64_t k = 0; k < words; ++k) {
-        uint64_t word = 0;
-        for (int64_t byte = 0; byte < 8; ++byte) {
-          word |= uint64_t{BitsOfBytes(signs.data() + k * kWordBits + 8 * byte)} << (8 * byte);
-        }
+        const uint64_t word = WordOfBytes(signs.data() + k * kWordBits);
         block[k * kOutputBlock + i] = word;
         out.forward[k * padded + o] = word;
       }
@@ -63,8 +60,7 @@ BSNN_CLONES void PackSpikes(const BinaryConvShape& s, const float* spikes, uint8
     for (int64_t h = 0; h < s.height; ++h) {
       const float* const from = spikes + (n * s.height + h) * row;
       uint8_t* const to = picture + (h + s.padding) * s.bit_row() + s.padding * s.in / 8;
-      for (int64_t i = 0; i < row; ++i) bytes[i] = from[i] > 0.0f;
-      for (int64_t i = 0; i < row / 8; ++i) to[i] = BitsOfBytes(bytes.data() + 8 * i);
+      PackPositive(from, row, bytes.data(), to);
     }
   }
 }

@@ -13,11 +13,27 @@ inline constexpr int64_t kWordBits = 64;
 
 BSNN_INLINE int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/// 8 bytes, each 0 or 1, as 8 bits, the first lowest.
+/// 8 bytes, each 0 or 1, as 8 bits, the first lowest: the product gathers byte b's bit at bit 56 +
+/// b, and no two of its terms meet there.
 BSNN_INLINE uint8_t BitsOfBytes(const uint8_t* bytes) {
   uint64_t eight;
   std::memcpy(&eight, bytes, 8);
   return static_cast<uint8_t>(eight * 0x0102040810204080ull >> 56);
+}
+
+/// 64 bytes, each 0 or 1, as a word.
+BSNN_INLINE uint64_t WordOfBytes(const uint8_t* bytes) {
+  uint64_t word = 0;
+  for (int k = 0; k < kWordBits; k += 8) word |= uint64_t{BitsOfBytes(bytes + k)} << k;
+  return word;
+}
+
+/// Bit i % 8 of bits[i / 8]: whether numbers[i] > 0. `count` is a multiple of 8; `bytes` has as
+/// many.
+BSNN_INLINE void PackPositive(const float* __restrict numbers, int64_t count,
+                              uint8_t* __restrict bytes, uint8_t* __restrict bits) {
+  for (int64_t i = 0; i < count; ++i) bytes[i] = numbers[i] > 0.0f;  // compared in vectors
+  for (int64_t i = 0; i < count / 8; ++i) bits[i] = BitsOfBytes(bytes + 8 * i);
 }
 
 /// 8 words in one or more registers.

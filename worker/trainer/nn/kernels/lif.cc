@@ -42,14 +42,13 @@ BSNN_INLINE int64_t FireTile(const float* __restrict x, const float* __restrict 
 /// Numbers 0 or 1 of the pixels from `pixel` on, as bits of picture n.
 BSNN_INLINE void PackTile(const SpikeBits& bits, int64_t n, int64_t pixel, int64_t channels,
                           const float* spikes, int64_t count, uint8_t* bytes) {
-  for (int64_t i = 0; i < count; ++i) bytes[i] = spikes[i] > 0.0f;
   const int64_t pixel_bytes = channels / 8;
   for (int64_t done = 0; done < count;) {
     const int64_t at = pixel + done / channels, row = at / bits.width, column = at % bits.width;
     const int64_t run = std::min(count - done, (bits.width - column) * channels);
     uint8_t* const to = bits.data + n * bits.picture + (row + bits.padding) * bits.row +
                         (column + bits.padding) * pixel_bytes;
-    for (int64_t i = 0; i < run / 8; ++i) to[i] = BitsOfBytes(bytes + done + 8 * i);
+    PackPositive(spikes + done, run, bytes, to);
     done += run;
   }
 }
