@@ -8,7 +8,11 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <array>
+#include <atomic>
+
 #include "tests/worker/trainer/nn/tensors.h"
+#include "worker/trainer/nn/function_support.h"
 #include "worker/trainer/nn/spike_conv.h"
 
 namespace bsnn::trainer {
@@ -77,6 +81,21 @@ TEST(SpikeConv2d, WithBf16RoundsTheGradientAndNothingElse) {
     EXPECT_GT(gap, 1e-4);
     EXPECT_LT(gap, 1e-2);
   }
+}
+
+// at::parallel_for compiled without OpenMP runs on one thread and says nothing of it.
+TEST(ForPictures, SharesPicturesBetweenAllThreads) {
+#if defined(__clang__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "built without OpenMP (cmake/Dependencies.cmake)";
+#endif
+  const int before = at::get_num_threads();
+  at::set_num_threads(3);
+  std::array<std::atomic<int64_t>, 3> pictures{};
+  ForPictures(48, 1 << 20, [&](int64_t first, int64_t last) {
+    pictures.at(static_cast<size_t>(at::get_thread_num())) += last - first;
+  });
+  at::set_num_threads(before);
+  for (const auto& share : pictures) EXPECT_EQ(share, 16);
 }
 
 TEST(SpikeConv2d, GivesTheSameBitsOnAnyNumberOfThreads) {
