@@ -37,8 +37,8 @@ if(BSNN_TRAINER)
   # at::parallel_for is a template: without OpenMP where it is used it runs on one thread, silently. Not
   # with clang (a second OpenMP runtime beside LibTorch's libgomp) nor TSan (libgomp is not instrumented).
   if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND NOT BSNN_SANITIZE STREQUAL "thread")
-    find_package(OpenMP REQUIRED COMPONENTS CXX)
-    target_link_libraries(bsnn_torch INTERFACE OpenMP::OpenMP_CXX)
+    target_compile_options(bsnn_torch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>)
+    target_link_libraries(bsnn_torch INTERFACE gomp)  # at run time LibTorch's own, of the same name
   endif()
   pkg_check_modules(HDF5 IMPORTED_TARGET hdf5)  # optional: bsnn-train --export nir
   # A LibTorch with CUDA has found nvcc by now, and set its flags from TORCH_CUDA_ARCH_LIST.

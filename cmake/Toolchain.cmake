@@ -24,8 +24,11 @@ if(BSNN_SANITIZE STREQUAL "address")
 elseif(BSNN_SANITIZE STREQUAL "thread")
   add_compile_options(-fsanitize=thread -fno-omit-frame-pointer)
   add_link_options(-fsanitize=thread)
+elseif(BSNN_SANITIZE STREQUAL "fuzzer")  # clang
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
 elseif(BSNN_SANITIZE)
-  message(FATAL_ERROR "BSNN_SANITIZE is '${BSNN_SANITIZE}'; allowed: address, thread, or empty")
+  message(FATAL_ERROR "BSNN_SANITIZE is '${BSNN_SANITIZE}'; allowed: address, thread, fuzzer, or empty")
 endif()
 
 # A LibTorch source needs about 1 GB while it compiles: at most one for each 2 GiB of memory.
