@@ -41,6 +41,7 @@ if(BSNN_TRAINER)
     target_link_libraries(bsnn_torch INTERFACE gomp)  # at run time LibTorch's own, of the same name
   endif()
   pkg_check_modules(HDF5 IMPORTED_TARGET hdf5)  # optional: bsnn-train --export nir
+  find_path(GLOO_INCLUDE_DIR gloo/transport/device.h)  # optional: ranks; the library is LibTorch's own
   # A LibTorch with CUDA has found nvcc by now, and set its flags from TORCH_CUDA_ARCH_LIST.
   if(TORCH_CUDA_LIBRARIES)
     set(BSNN_CUDA ON)

@@ -24,6 +24,9 @@ template <>
 inline constexpr std::array kWords<Precision> = std::to_array<std::string_view>({"float32",
                                                                                  "bf16"});
 template <>
+inline constexpr std::array kWords<BatchNormOver> = std::to_array<std::string_view>({"rank",
+                                                                                     "all_ranks"});
+template <>
 inline constexpr std::array kWords<Reset> = std::to_array<std::string_view>({"hard", "soft"});
 template <>
 inline constexpr std::array kWords<Surrogate> =
@@ -191,6 +194,8 @@ void VisitFields(Visitor& v, Spec& s) {
            "steps between two progress reports");
   v.Choice("training.precision", s.training.precision,
            "of products: float32, or gradients rounded to bf16 first (cuda: docs/cuda.md)");
+  v.Choice("training.batch_norm_over", s.training.batch_norm_over,
+           "whose pictures batch norm takes its statistics over: each rank's own, or all ranks'");
 
   v.Number("checkpoint.every_epochs", s.checkpoint.every_epochs, Range{1, 100000},
            "epochs between checkpoints; the last epoch always has one");

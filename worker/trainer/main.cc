@@ -2,6 +2,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/ops/cat.h>
+#include <absl/strings/numbers.h>
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
 
@@ -36,6 +37,8 @@ struct Arguments {
                     model, log_level = "info";
   std::string cuda = "fused";
   int threads = 0;
+  int rank = 0, world_size = 1;
+  std::string store;
   bool resume = false;
   bool describe = false, describe_spec = false;
 };
@@ -71,7 +74,33 @@ absl::StatusOr<at::Device> ChooseDevice(const std::string& name, spec::Device wa
   return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(std::stoi(digits)));
 }
 
-absl::StatusOr<spec::Finished> RunTrainer(const RunOptions& options, EventWriter& events) {
+absl::StatusOr<Meeting> MeetingOf(const Arguments& arguments) {
+  if (arguments.rank >= arguments.world_size) {
+    return base::InvalidFields(
+        {{"--rank", std::to_string(arguments.rank),
+          fmt::format("0 to {}, below --world-size", arguments.world_size - 1)}});
+  }
+  Meeting meeting{.rank = arguments.rank, .size = arguments.world_size};
+  if (meeting.size == 1) return meeting;
+  const size_t colon = arguments.store.rfind(':');
+  uint32_t port = 0;
+  if (colon == std::string::npos || colon == 0 ||
+      !absl::SimpleAtoi(arguments.store.substr(colon + 1), &port) || port == 0 || port > 65535) {
+    return base::InvalidFields({{"--store", "'" + arguments.store + "'",
+                                 "HOST:PORT of rank 0, with --world-size above 1"}});
+  }
+  meeting.host = arguments.store.substr(0, colon);
+  meeting.port = static_cast<uint16_t>(port);
+  return meeting;
+}
+
+absl::StatusOr<spec::Finished> RunTrainer(RunOptions options, const Meeting& meeting,
+                                          EventWriter& events) {
+  std::unique_ptr<Ranks> ranks;
+  if (meeting.size > 1) {
+    ASSIGN_OR_RETURN(ranks, MeetRanks(meeting));
+  }
+  options.ranks = ranks.get();
   ASSIGN_OR_RETURN(const auto trainer, Trainer::Make(options, events, base::RealClock()));
   return trainer->Run();
 }
@@ -111,18 +140,25 @@ int Train(const Arguments& arguments) {
   if (!device.ok()) return Report(device.status());
   const int threads = arguments.threads > 0 ? arguments.threads : spec->resources.threads;
   if (threads > 0) at::set_num_threads(threads);
-  if (const absl::Status made = PrepareOut(arguments); !made.ok()) return Report(made);
-  auto events = EventWriter::Open(std::filesystem::path(arguments.out) / "events.jsonl",
-                                  arguments.resume, base::RealClock());
+  const auto meeting = MeetingOf(arguments);
+  if (!meeting.ok()) return Report(meeting.status());
+  const bool first = meeting->rank == 0;
+  if (first) {
+    if (const absl::Status made = PrepareOut(arguments); !made.ok()) return Report(made);
+  }
+  auto events = first ? EventWriter::Open(std::filesystem::path(arguments.out) / "events.jsonl",
+                                          arguments.resume, base::RealClock())
+                      : EventWriter::Silent(base::RealClock());
   if (!events.ok()) return Report(events.status());
 
   const RunOptions options{*spec, arguments.data, arguments.out, arguments.resume, *device};
-  const auto finished = Guard([&] { return RunTrainer(options, *events); });
+  const auto finished = Guard([&] { return RunTrainer(options, *meeting, *events); });
   if (finished.ok()) {
     events->Write(*finished);
-    fmt::print(stderr, "{} at step {}: test accuracy {:.2f} %, checkpoint digest {}\n",
-               finished->outcome == spec::Outcome::kStopped ? "stopped" : "finished",
-               finished->step, 100 * finished->accuracy_ratio, finished->checkpoint_digest);
+    if (first)
+      fmt::print(stderr, "{} at step {}: test accuracy {:.2f} %, checkpoint digest {}\n",
+                 finished->outcome == spec::Outcome::kStopped ? "stopped" : "finished",
+                 finished->step, 100 * finished->accuracy_ratio, finished->checkpoint_digest);
     if (!events->status().ok()) return Report(events->status());
     return finished->outcome == spec::Outcome::kStopped ? kStopped : kSucceeded;
   }
@@ -242,6 +278,14 @@ int Main(int argc, char** argv) {
   app.add_option("--threads", arguments.threads,
                  "CPU threads; 0 is the spec's, or LibTorch's choice")
       ->check(CLI::Range(0, 1024));
+  app.add_option("--rank", arguments.rank, "This process's number among the ranks of one run")
+      ->check(CLI::Range(0, 1023))
+      ->capture_default_str();
+  app.add_option("--world-size", arguments.world_size,
+                 "Processes that train together, each on its share of every batch")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  app.add_option("--store", arguments.store, "HOST:PORT where rank 0 listens and the ranks meet");
   auto* evaluate =
       app.add_option("--evaluate", arguments.evaluate,
                      "Classify the test set with this checkpoint folder or packed model");
@@ -273,6 +317,10 @@ int Main(int argc, char** argv) {
       "Examples:\n"
       "  bsnn-train --spec job.json --data ~/mnist --out run1\n"
       "  bsnn-train --spec job.json --data ~/mnist --out run1 --resume\n"
+      "  bsnn-train --spec job.json --data ~/mnist --out run1 --world-size 2 --store "
+      "127.0.0.1:29500 --rank 0\n"
+      "  bsnn-train --spec job.json --data ~/mnist --world-size 2 --store 127.0.0.1:29500 --rank "
+      "1\n"
       "  bsnn-train --spec job.json --describe\n"
       "  bsnn-train --evaluate run1/checkpoints/step-00002814 --data ~/mnist\n"
       "  bsnn-train --export packed --model run1/checkpoints/step-00002814 --out "
@@ -301,7 +349,9 @@ int Main(int argc, char** argv) {
     const absl::Status status = Guard([&] { return EvaluateModel(arguments); });
     return status.ok() ? int{kSucceeded} : Report(status);
   }
-  if (arguments.out.empty() || (arguments.spec.empty() && arguments.export_format.empty())) {
+  const bool needs_out = arguments.rank == 0 || !arguments.export_format.empty();
+  if ((arguments.out.empty() && needs_out) ||
+      (arguments.spec.empty() && arguments.export_format.empty())) {
     fmt::print(
         stderr,
         "bsnn-train: --out is needed, with --spec or --export (or --evaluate); see --help\n");

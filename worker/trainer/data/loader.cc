@@ -16,7 +16,7 @@ constexpr int64_t kPicturesAtOnce = 4;
 /// Null where there is no memory: a thread must not throw.
 float* AllocateFloats(int64_t count) {
   constexpr size_t kAlignment = 64;
-  const size_t bytes = static_cast<size_t>(count) * sizeof(float);
+  const size_t bytes = static_cast<size_t>(std::max<int64_t>(1, count)) * sizeof(float);
   const size_t whole = (bytes + kAlignment - 1) / kAlignment * kAlignment;
   return static_cast<float*>(std::aligned_alloc(kAlignment, whole));
 }
@@ -81,8 +81,10 @@ void Loader::Start() {
     }
     order_epoch_ = epoch;
   }
-  const int64_t first = next_step_ % steps_per_epoch_ * plan_.batch_size;
-  const int64_t size = std::min(plan_.batch_size, data_.size() - first);
+  const int64_t begin = next_step_ % steps_per_epoch_ * plan_.batch_size;
+  const int64_t whole = std::min(plan_.batch_size, data_.size() - begin);
+  const int64_t first = begin + whole * plan_.rank / plan_.ranks;
+  const int64_t size = begin + whole * (plan_.rank + 1) / plan_.ranks - first;
   auto slot = std::make_unique<Slot>();
   slot->batch.images.reset(AllocateFloats(size * data_.shape().values()));
   slot->batch.labels.resize(static_cast<size_t>(size));

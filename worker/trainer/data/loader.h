@@ -41,6 +41,10 @@ struct LoadPlan {
   int64_t batch_size = 1;
   int64_t epochs = 1;
   int64_t first_step = 0;  ///< batches that are left out: taken before a restart
+  /// Of each batch the rank's share alone: of b pictures those from b rank / ranks on, up to the
+  /// next rank's. Batches have the same pictures in the same order with any number of ranks.
+  int rank = 0;
+  int ranks = 1;
   /// Each epoch in its own order (EpochOrder), changed; else in the set's order, as they are.
   std::optional<Training> training;
 };

@@ -111,6 +111,7 @@ NormCall LayeredNetwork::Call(std::optional<size_t> counter) const {
   NormCall call;
   call.steps = steps();
   call.training = training_;
+  call.ranks = training_ ? statistics_ranks_ : nullptr;
   if (counter && count_activity_) {
     call.spike_count = activity_[*counter].spikes;
     call.gate_sum = activity_[*counter].gate;

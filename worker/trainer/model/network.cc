@@ -2,6 +2,8 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/scalar_tensor.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <absl/strings/str_cat.h>
 
@@ -11,6 +13,7 @@
 #include <numeric>
 
 #include "base/fault.h"
+#include "worker/trainer/dist/ranks.h"
 #include "worker/trainer/model/layers.h"
 
 namespace bsnn::trainer {
@@ -217,6 +220,16 @@ std::vector<double> Network::InputMeans(const std::vector<LayerDescription>& lay
                                                      static_cast<double>(input->second.values));
   }
   return means;
+}
+
+void Network::SumInputsOver(Ranks& ranks) {
+  for (auto& [layer, input] : input_sums_) {  // by name: in the same order everywhere
+    const at::Tensor both =
+        at::stack({input.sum.cpu(), at::scalar_tensor(input.values, at::kDouble)});
+    ranks.Sum(both);
+    input.sum = both[0].to(input.sum.device());
+    input.values = static_cast<int64_t>(both[1].item<double>());
+  }
 }
 
 NamedTensors Network::State() const {

@@ -20,6 +20,7 @@
 namespace bsnn::trainer {
 
 class NirBuilder;
+class Ranks;
 
 struct Parameter {
   std::string name;   ///< "conv2.weight", "conv2.bn.bias", "conv2.gate.alpha", "fc.weight"
@@ -112,6 +113,10 @@ class Network {
   /// Moves parameters and state to `device`. Call before an optimiser is built.
   void To(at::Device device);
 
+  /// Ranks whose pictures batch norm takes its statistics over in training (nn/batch_norm.h); null,
+  /// as at first: this one's. They outlive the network.
+  void TakeStatisticsOver(Ranks* ranks) { statistics_ranks_ = ranks; }
+
   const InputShape& shape() const { return shape_; }
   const std::vector<Parameter>& parameters() const { return parameters_; }
   /// Whether the parameter is used rounded to 8 bits (network.ends).
@@ -131,6 +136,9 @@ class Network {
   /// Parameters and running statistics: all that inference needs. The tensors share memory with
   /// the network: restore with RestoreState(network.State(), loaded, ...).
   NamedTensors State() const;
+
+  /// Running statistics: the part of State() that is not a parameter.
+  const NamedTensors& buffers() const { return buffers_; }
 
   /// From now on weights are taken as they are, neither binarised nor rounded: they were restored
   /// from a packed model, which holds what the network computes with. For evaluation.
@@ -165,6 +173,8 @@ class Network {
   /// gate on spikes, the share of inputs that are not 0. NaN where spikes_per_unit is 0, and where
   /// no pass was run.
   std::vector<double> InputMeans(const std::vector<LayerDescription>& layers) const;
+  /// Adds what the other ranks measured. A collective: each has run a pass at least.
+  void SumInputsOver(Ranks& ranks);
 
  protected:
   struct ActivityCounter {
@@ -204,6 +214,7 @@ class Network {
   std::vector<ActivityCounter> activity_;
   std::vector<at::Tensor> effective_;  ///< of the last forward pass, one a weight layer
   double sharpness_ = 0.1;
+  Ranks* statistics_ranks_ = nullptr;
   bool training_ = true;
   bool deployed_ = false;
   bool keep_gradients_ = false;

@@ -2,9 +2,11 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/batch_norm.h>
+#include <ATen/ops/from_blob.h>
 
 #include <cmath>
 
+#include "worker/trainer/dist/ranks.h"
 #include "worker/trainer/nn/cuda/ops.h"
 #include "worker/trainer/nn/function_support.h"
 #include "worker/trainer/nn/kernels/affine.h"
@@ -48,7 +50,25 @@ struct Saved {
   LifOptions lif;
   bool fires = false;
   bool has_residual = false;
+  Ranks* ranks = nullptr;
 };
+
+void SumDoubles(Ranks& ranks, double* values, int64_t count) {
+  ranks.Sum(at::from_blob(values, {count}, at::kDouble));
+}
+
+/// From this rank's mean and variance of `saved.count` numbers to those of all ranks'.
+void TakeRanksStatistics(Ranks& ranks, NormGateSaved& saved, std::vector<double>& variance) {
+  const int64_t channels = saved.shape.channels, row = 1 + 2 * channels;
+  std::vector<double> rows(ranks.size() * row);  // a sum with zeros gathers
+  double* const mine = rows.data() + ranks.rank() * row;
+  mine[0] = saved.count;
+  std::copy(saved.mean.begin(), saved.mean.end(), mine + 1);
+  std::copy(variance.begin(), variance.end(), mine + 1 + channels);
+  SumDoubles(ranks, rows.data(), std::ssize(rows));
+  saved.count = kernels::CombineRanks(rows.data(), ranks.size(), channels, saved.mean.data(),
+                                      variance.data());
+}
 
 /// Fills saved.norm from the data and the parameters; moves the running statistics in training.
 void TakeStatistics(const at::Tensor& x, const BatchNorm& norm, const NormCall& call,
@@ -59,6 +79,7 @@ void TakeStatistics(const at::Tensor& x, const BatchNorm& norm, const NormCall& 
   saved.weight = ToDoubles(norm.weight);
   saved.bias = ToDoubles(norm.bias);
   saved.batch_statistics = call.training;
+  saved.count = static_cast<double>(pictures * shape.pixels);
   if (call.training || call.gate != nullptr) {
     saved.sum.resize(entries);
     ForPictures(pictures, shape.pixels * shape.channels, [&](int64_t first, int64_t last) {
@@ -70,12 +91,11 @@ void TakeStatistics(const at::Tensor& x, const BatchNorm& norm, const NormCall& 
     saved.mean.resize(shape.channels);
     kernels::CombineMoments(saved.shape, saved.sum.data(), square.data(), saved.mean.data(),
                             variance.data());
+    if (call.ranks != nullptr) TakeRanksStatistics(*call.ranks, saved, variance);
     MoveTowards(norm.running_mean, saved.mean.data(), kNormMomentum);
-    const int64_t count = pictures * shape.pixels * (call.same_input ? call.steps : 1);
+    const double count = saved.count * static_cast<double>(call.same_input ? call.steps : 1);
     std::vector<double> unbiased = variance;
-    for (double& v : unbiased) {
-      v *= static_cast<double>(count) / static_cast<double>(std::max<int64_t>(1, count - 1));
-    }
+    for (double& v : unbiased) v *= count / std::max(1.0, count - 1);
     MoveTowards(norm.running_var, unbiased.data(), kNormMomentum);
   } else {
     saved.mean = ToDoubles(norm.running_mean);
@@ -134,6 +154,7 @@ Saved MakeSaved(const at::Tensor& x, const NormCall& call) {
   saved.fires = call.neuron.has_value();
   if (saved.fires) saved.lif = {*call.neuron, call.steps, call.same_input, call.pool};
   saved.has_residual = call.residual.defined();
+  saved.ranks = call.training ? call.ranks : nullptr;
   return saved;
 }
 
@@ -210,8 +231,14 @@ class NormGateFireFunction : public torch::autograd::Function<NormGateFireFuncti
     // One copy at most: the residual's gradient goes on in the same memory format.
     const at::Tensor grad = ChannelsLast(grads[0]);
     const at::Tensor delta = Delta(grad, x, tensors[4], saved, center, sum.data(), sum_x.data());
-    const kernels::NormGateGradients g =
-        kernels::NormGateBackward(saved.norm, saved.energy_is_fixed, sum.data(), sum_x.data());
+    kernels::SumOverRanks sum_over_ranks;
+    if (saved.ranks != nullptr) {
+      sum_over_ranks = [&saved](double* values, int64_t count) {
+        SumDoubles(*saved.ranks, values, count);
+      };
+    }
+    const kernels::NormGateGradients g = kernels::NormGateBackward(
+        saved.norm, saved.energy_is_fixed, sum.data(), sum_x.data(), sum_over_ranks);
     at::Tensor grad_x = saved.fires ? delta : EmptyChannelsLast(x.sizes(), x);
     const kernels::AffineBackward args{.shape = {shape.pixels, shape.channels},
                                        .grad = delta.const_data_ptr<float>(),
@@ -262,6 +289,9 @@ void Check(const at::Tensor& x, const BatchNorm& norm, const NormCall& call) {
 
 at::Tensor NormGateFire(const at::Tensor& x, const BatchNorm& norm, const NormCall& call) {
   Check(x, norm, call);
+  TORCH_CHECK(call.ranks == nullptr || (x.is_cpu() && CanFuse(call)),
+              "NormGateFire: statistics over all ranks; allowed: on the CPU, without a gate of |X| "
+              "or by pixel");
   if (!CanFuse(call)) return NormGateFirePlain(x, norm, call);
   if (cuda::Serves(x)) return cuda::NormGateFire(x, norm, call);
   if (!x.is_cpu()) return NormGateFirePlain(x, norm, call);

@@ -21,6 +21,8 @@ struct BatchNorm {
 inline constexpr double kNormMomentum = 0.1;
 inline constexpr double kNormEpsilon = 1e-5;
 
+class Ranks;
+
 struct NormCall {
   int64_t steps = 1;  ///< T
   bool training = true;
@@ -32,11 +34,13 @@ struct NormCall {
   at::Tensor residual;     ///< without a neuron: added last, as x in shape; or undefined
   at::Tensor spike_count;  ///< as in Lif
   at::Tensor gate_sum;     ///< as in Agmm
+  Ranks* ranks = nullptr;  ///< whose statistics are taken together in training; null: this one's
 };
 
 /// y = weight (x - mean) / sqrt(var + 1e-5) + bias, then gate, then residual or neuron, as asked.
 ///
-/// Training: mean and biased variance of each channel over T, B, H and W; the running statistics
+/// Training: mean and biased variance of each channel over T, B, H and W (and ranks, on the CPU and
+/// where CanFuse, else it throws; backward is a collective too); the running statistics
 /// move by 0.1 towards them (variance unbiased), as torch's BatchNorm2d on [T*B, C, H, W] does.
 /// Evaluation: the running statistics.
 ///

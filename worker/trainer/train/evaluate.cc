@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/argmax.h>
+#include <ATen/ops/from_blob.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
@@ -13,18 +14,37 @@
 
 namespace bsnn::trainer {
 
+namespace {
+
+void AddRanks(Ranks& ranks, Evaluation& result) {
+  const auto number = [](int64_t count) { return static_cast<double>(count); };
+  double sums[] = {number(result.pictures), number(result.correct), number(result.correct_top5),
+                   result.loss};
+  ranks.Sum(at::from_blob(sums, {4}, at::kDouble));
+  result.pictures = static_cast<int64_t>(sums[0]);
+  result.correct = static_cast<int64_t>(sums[1]);
+  result.correct_top5 = static_cast<int64_t>(sums[2]);
+  result.loss = sums[3];
+}
+
+}  // namespace
+
 absl::StatusOr<Evaluation> Evaluate(Network& network, at::Device device, const Dataset& data,
                                     int64_t batch_size, int loader_threads,
-                                    const std::function<bool()>& stop, bool keep_logits) {
+                                    const std::function<bool()>& stop, bool keep_logits,
+                                    Ranks* ranks) {
   const c10::InferenceMode no_gradients;
   const bool was_training = network.training();
   network.SetTraining(false);
   batch_size = std::max<int64_t>(1, batch_size / data.shape().frames);  // as much memory
-  Loader loader(data, {.batch_size = batch_size}, loader_threads);
+  LoadPlan plan{.batch_size = batch_size};
+  if (ranks != nullptr) plan.rank = ranks->rank(), plan.ranks = ranks->size();
+  Loader loader(data, plan, loader_threads);
   Evaluation result;
   bool stopped = false;
   for (int64_t first = 0; first < data.size() && !stopped; first += batch_size) {
     ASSIGN_OR_RETURN(Batch batch, loader.Next());
+    if (batch.size() == 0) continue;
     const auto [images, labels] = ToTensors(batch, data.shape(), device);
     const at::Tensor logits = network.Forward(TimeOutermost(images));
     result.loss +=
@@ -42,6 +62,7 @@ absl::StatusOr<Evaluation> Evaluate(Network& network, at::Device device, const D
     stopped = stop();
   }
   network.SetTraining(was_training);
+  if (ranks != nullptr) AddRanks(*ranks, result);
   if (stopped && result.pictures < data.size()) return absl::CancelledError("stopped on request");
   result.loss /= static_cast<double>(std::max<int64_t>(1, result.pictures));
   return result;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "worker/trainer/data/dataset.h"
+#include "worker/trainer/dist/ranks.h"
 #include "worker/trainer/model/network.h"
 
 namespace bsnn::trainer {
@@ -32,9 +33,11 @@ struct Evaluation {
 
 /// Runs the network in evaluation mode over the whole set, in order, and puts it back into the mode
 /// it had. Pictures are read ahead by `loader_threads`. Cancelled where `stop` said to stop between
-/// two batches; errors are of the data's files.
+/// two batches; errors are of the data's files. With `ranks` each runs its share of each batch: the
+/// counts and the loss are of all, predictions and logits of this one; a collective at its end.
 absl::StatusOr<Evaluation> Evaluate(Network& network, at::Device device, const Dataset& data,
                                     int64_t batch_size, int loader_threads,
-                                    const std::function<bool()>& stop, bool keep_logits = false);
+                                    const std::function<bool()>& stop, bool keep_logits = false,
+                                    Ranks* ranks = nullptr);
 
 }  // namespace bsnn::trainer

@@ -46,13 +46,15 @@ absl::StatusOr<EventWriter> EventWriter::Open(const std::filesystem::path& path,
 }
 
 void EventWriter::WriteEvent(spec::Event event) {
-  if (!status_.ok()) return;
+  if (!status_.ok() || !file_.valid()) return;
   event.sequence = ++sequence_;
   status_ = base::WriteAll(file_.get(), spec::ToJsonLine(event) + "\n", path_);
 }
 
 void EventWriter::Log(spec::Severity severity, std::string message) {
-  base::Log(static_cast<base::LogLevel>(severity), message);
+  if (file_.valid() || severity >= spec::Severity::kWarning) {
+    base::Log(static_cast<base::LogLevel>(severity), message);
+  }
   Write(spec::LogLine{severity, std::move(message)});
 }
 

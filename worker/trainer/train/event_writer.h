@@ -20,6 +20,9 @@ class EventWriter {
   static absl::StatusOr<EventWriter> Open(const std::filesystem::path& path, bool continued,
                                           const base::Clock& clock);
 
+  /// Keeps no events and logs warnings and errors only: of the ranks behind the first.
+  static EventWriter Silent(const base::Clock& clock) { return {{}, {}, 0, clock}; }
+
   /// Appends an event. A failed write is kept in status() and ends the run where it is looked at.
   template <class Kind>
   void Write(Kind kind) {

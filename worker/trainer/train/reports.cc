@@ -34,13 +34,13 @@ void Trainer::ReportStart() {
   events_.Log(
       spec::Severity::kInfo,
       fmt::format("network={} kind={} time_steps={} parameters={} binary_weights={} data={}{} "
-                  "train_pictures={} test_pictures={} steps_total={} device={} threads={}",
+                  "train_pictures={} test_pictures={} steps_total={} device={} threads={} ranks={}",
                   spec::ToWord(options_.spec.network.name),
                   spec::ToWord(options_.spec.network.kind), options_.spec.network.time_steps,
                   network_->parameter_count(), network_->binary_weight_count(),
                   spec::ToWord(options_.spec.data.name), SplitText(options_.spec.data),
                   train_->size(), test_->size(), steps_total(), options_.device.str(),
-                  at::get_num_threads()));
+                  at::get_num_threads(), options_.ranks != nullptr ? options_.ranks->size() : 1));
 }
 
 void Trainer::ReportProgress() {
@@ -64,7 +64,7 @@ void Trainer::ReportProgress() {
   Metric("learning_rate", LearningRate(options_.spec, run_, step() - 1));
   events_.Write(
       spec::Progress{step(), steps_total(), epoch(), static_cast<int32_t>(run_.epochs), rate, eta});
-  if (isatty(STDERR_FILENO) != 0) {
+  if (first() && isatty(STDERR_FILENO) != 0) {
     const double ratio = static_cast<double>(step()) / static_cast<double>(steps_total());
     fmt::print(stderr, "\r\033[K{} {:5.1f} %  epoch {}/{}  loss {:.4f}  {:.0f} images/s  {} left",
                Bar(ratio), 100 * ratio, epoch(), run_.epochs, loss, rate, Duration(eta));
@@ -107,7 +107,7 @@ void Trainer::ReportEpoch(const Evaluation& evaluation) {
   Metric("images_per_second",
          seconds_per_step_ > 0 ? options_.spec.training.batch_size / seconds_per_step_ : 0);
   Metric("data_wait_seconds", absl::ToDoubleSeconds(data_wait_));
-  if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r\033[K");
+  if (first() && isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r\033[K");
   events_.Log(
       spec::Severity::kInfo,
       fmt::format("epoch={}/{} test_accuracy={:.4f} train_loss={:.4f} sign_flip_ratio={:.5f}{}",

@@ -18,6 +18,7 @@
 #include "worker/trainer/checkpoint/writer.h"
 #include "worker/trainer/data/dataset.h"
 #include "worker/trainer/data/loader.h"
+#include "worker/trainer/dist/ranks.h"
 #include "worker/trainer/measure/energy.h"
 #include "worker/trainer/measure/flips.h"
 #include "worker/trainer/measure/gradients.h"
@@ -36,6 +37,9 @@ struct RunOptions {
   std::filesystem::path out;
   bool resume = false;
   at::Device device = at::kCPU;
+  /// The ranks that train together; null: this process alone. All of them have the same state
+  /// between two steps; the first has the events and the checkpoints. Outlive the trainer.
+  Ranks* ranks = nullptr;
 };
 
 /// Confined to one thread. LibTorch's exceptions pass through: main catches them.
@@ -54,6 +58,17 @@ class Trainer {
           std::unique_ptr<Network> network, EventWriter& events, const base::Clock& clock);
 
   absl::Status Restore();
+  /// Takes the first rank's state.
+  void MeetRanks();
+  bool first() const { return options_.ranks == nullptr || options_.ranks->first(); }
+  /// Whether a stop was asked for, of any rank. A collective.
+  bool AgreeToStop();
+  /// What a step adds to, besides gradients: the epoch's sums and counters.
+  std::vector<at::Tensor> Counters() const;
+  /// Sums over ranks what the step just run made of its share: gradients, and what it added to
+  /// `counters`, which were copied before; running statistics become the ranks' mean.
+  void SumStep(const std::vector<at::Tensor>& counters);
+  absl::Status CheckRanksAgree();
   TrainingState State() const;
   void ReportStart();
   /// Errors are of the data's files.

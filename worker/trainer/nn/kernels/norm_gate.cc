@@ -53,6 +53,24 @@ void CombineMoments(const NormGateShape& shape, const double* sum, const double*
   for (int64_t c = 0; c < shape.channels; ++c) variance[c] /= count;
 }
 
+double CombineRanks(const double* ranks, int64_t rank_count, int64_t channels, double* mean,
+                    double* variance) {
+  const int64_t row = 1 + 2 * channels;
+  double count = 0;
+  for (int64_t r = 0; r < rank_count; ++r) count += ranks[r * row];
+  for (int64_t c = 0; c < channels; ++c) {
+    mean[c] = variance[c] = 0;
+    for (int64_t r = 0; r < rank_count; ++r) {
+      mean[c] += ranks[r * row] / count * ranks[r * row + 1 + c];
+    }
+    for (int64_t r = 0; r < rank_count; ++r) {
+      const double offset = ranks[r * row + 1 + c] - mean[c];
+      variance[c] += ranks[r * row] / count * (ranks[r * row + 1 + channels + c] + offset * offset);
+    }
+  }
+  return count;
+}
+
 void NormGateForward(NormGateSaved& s, const double* fixed_energy, double* energy, float* scale,
                      float* shift) {
   const int64_t pictures = s.shape.pictures(), channels = s.shape.channels;
@@ -91,10 +109,10 @@ void NormGateForward(NormGateSaved& s, const double* fixed_energy, double* energ
 }
 
 NormGateGradients NormGateBackward(const NormGateSaved& s, bool energy_is_fixed,
-                                   const double* sum_delta, const double* sum_delta_x) {
+                                   const double* sum_delta, const double* sum_delta_x,
+                                   const SumOverRanks& sum_over_ranks) {
   const int64_t pictures = s.shape.pictures(), channels = s.shape.channels;
   const double pixels = static_cast<double>(s.shape.pixels);
-  const double count = static_cast<double>(pictures) * pixels;
   NormGateGradients out;
   out.weight.assign(channels, 0);
   out.bias.assign(channels, 0);
@@ -134,13 +152,16 @@ NormGateGradients NormGateBackward(const NormGateSaved& s, bool energy_is_fixed,
       out.scale[at] = static_cast<float>(factor * s.weight[c] * s.inverse_std[c]);
     }
   }
+  std::vector<double> totals = out.bias;  // sums of dy, then of dy (x - mean), of all statistics'
+  totals.insert(totals.end(), sum_dy_x.begin(), sum_dy_x.end());
+  if (sum_over_ranks) sum_over_ranks(totals.data(), static_cast<int64_t>(totals.size()));
   for (int64_t c = 0; c < channels; ++c) {
     out.weight[c] = s.inverse_std[c] * sum_dy_x[c];
     const double a = s.weight[c] * s.inverse_std[c];
-    out.slope[c] = s.batch_statistics
-                       ? static_cast<float>(-a * s.inverse_std[c] * out.weight[c] / count)
-                       : 0.0f;
-    const double centering = s.batch_statistics ? out.bias[c] / count : 0.0;
+    const double total = s.inverse_std[c] * totals[channels + c];
+    out.slope[c] =
+        s.batch_statistics ? static_cast<float>(-a * s.inverse_std[c] * total / s.count) : 0.0f;
+    const double centering = s.batch_statistics ? totals[c] / s.count : 0.0;
     for (int64_t n = 0; n < pictures; ++n) {
       out.shift[n * channels + c] = static_cast<float>(a * (k[n * channels + c] - centering));
     }

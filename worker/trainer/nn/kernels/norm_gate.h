@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "spec/job_spec.h"
@@ -35,11 +36,17 @@ struct GateForm {
 void CombineMoments(const NormGateShape& shape, const double* sum, const double* square,
                     double* mean, double* variance);
 
+/// The same over the ranks' pictures, from each rank's count, mean [C] and variance [C], which lie
+/// one behind the other in `ranks` [R, 1 + 2 C]. Returns the count. Source: Chan et al. 1979.
+double CombineRanks(const double* ranks, int64_t rank_count, int64_t channels, double* mean,
+                    double* variance);
+
 /// What the forward pass leaves for the backward pass.
 struct NormGateSaved {
   NormGateShape shape;
   GateForm form;
   bool batch_statistics = true;     ///< false: mean and variance were constants (evaluation)
+  double count = 0;                 ///< numbers that mean and variance were taken over, per channel
   std::vector<double> mean;         ///< [C]
   std::vector<double> inverse_std;  ///< [C]
   std::vector<double> weight;       ///< [C]
@@ -64,9 +71,15 @@ struct NormGateGradients {
   std::vector<float> slope;    ///< [C]
 };
 
+/// Replaces numbers by their sums over all ranks.
+using SumOverRanks = std::function<void(double* values, int64_t count)>;
+
 /// From sum_delta[n, c] = sum_p delta and sum_delta_x[n, c] = sum_p delta (x - mean_c), with delta
 /// the gradient of X'. `energy_is_fixed`: E carried no gradient (detached, or fixed in evaluation).
+/// `sum_over_ranks`: where the statistics are all ranks'; else empty. The gradients of weight, bias
+/// and alpha are this rank's part.
 NormGateGradients NormGateBackward(const NormGateSaved& saved, bool energy_is_fixed,
-                                   const double* sum_delta, const double* sum_delta_x);
+                                   const double* sum_delta, const double* sum_delta_x,
+                                   const SumOverRanks& sum_over_ranks = {});
 
 }  // namespace bsnn::trainer::kernels
