@@ -58,6 +58,9 @@ class Trainer {
           std::unique_ptr<Network> network, EventWriter& events, const base::Clock& clock);
 
   absl::Status Restore();
+  /// Whether the ranks can run the spec on this data.
+  static absl::Status CheckRanks(const RunOptions& options, const Dataset& train,
+                                 const Dataset& test);
   /// Takes the first rank's state.
   void MeetRanks();
   bool first() const { return options_.ranks == nullptr || options_.ranks->first(); }
