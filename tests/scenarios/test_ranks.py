@@ -1,7 +1,5 @@
 """bsnn-train as ranks of one run: as one process would train, the same bytes each time, stopped and killed."""
 import json
-import os
-import pathlib
 import signal
 import socket
 import subprocess
@@ -10,10 +8,8 @@ import time
 import numpy
 import pytest
 import safetensors.numpy
+from test_trainer import BIN, events, history, newest, wait_for_step
 
-BIN = os.environ["BSNN_BIN"]
-TIMED = {"images_per_second", "step_seconds", "data_wait_seconds", "checkpoint_stall_seconds", "checkpoint_stall_ratio",
-         "checkpoint_write_seconds", "resident_memory_peak_bytes"}
 SPEC = {"data": {"name": "generated", "train_limit": 1000, "test_limit": 250},
         "training": {"epochs": 3, "batch_size": 64, "report_every_steps": 5}, "checkpoint": {"every_steps": 7}}
 
@@ -50,26 +46,8 @@ def run(folder, size, *extra, spec=SPEC):
     return events(folder)
 
 
-def events(folder):
-    return [json.loads(line) for line in (folder / "out" / "events.jsonl").read_text().splitlines()]
-
-
-def history(folder):
-    return {(e["name"], e["layer"], e["split"], e["time_step"], e["step"]): repr(e["value"])
-            for e in events(folder) if e["type"] == "metric" and e["name"] not in TIMED}
-
-
-def wait_for_step(folder, step, process):
-    file = folder / "out" / "events.jsonl"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        if file.exists() and any(f'"step":{s},' in file.read_text() for s in range(step, step + 7)):
-            return
-        time.sleep(0.005)
-
-
 def model(folder, name="model.safetensors"):
-    return safetensors.numpy.load_file(sorted((folder / "out" / "checkpoints").glob("step-*"))[-1] / name)
+    return safetensors.numpy.load_file(newest(folder) / name)
 
 
 @pytest.fixture(scope="module")

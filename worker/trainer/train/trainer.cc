@@ -167,9 +167,9 @@ absl::Status Trainer::Step() {
   ASSIGN_OR_RETURN(Batch batch, loader_->Next());
   data_wait_ += clock_.Steady() - before;
   const int64_t size = batch.size(), ranks = options_.ranks != nullptr ? options_.ranks->size() : 1;
-  const int64_t first = step() % run_.steps_per_epoch * options_.spec.training.batch_size;
+  const int64_t begin = step() % run_.steps_per_epoch * options_.spec.training.batch_size;
   const int64_t of_all_ranks =
-      std::min<int64_t>(options_.spec.training.batch_size, train_->size() - first);
+      std::min<int64_t>(options_.spec.training.batch_size, train_->size() - begin);
   const auto [images, labels] = ToTensors(batch, train_->shape(), options_.device);
   network_->SetTrainingProgress(step(), steps_total());
   const int64_t parts = std::min<int64_t>(options_.spec.training.batch_parts, of_all_ranks / ranks);
