@@ -5,7 +5,6 @@ import math
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import urllib.parse
 import urllib.request
@@ -13,15 +12,10 @@ import warnings
 
 import pytest
 from bsnn.v1 import job_pb2
+from ports import free_port
 from service import BIN, SHARED, run_alone, small_job, wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 @pytest.fixture

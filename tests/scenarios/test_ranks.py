@@ -1,13 +1,13 @@
 """bsnn-train as ranks of one run: as one process would train, the same bytes each time, stopped and killed."""
 import json
 import signal
-import socket
 import subprocess
 import time
 
 import numpy
 import pytest
 import safetensors.numpy
+from ports import free_port
 from test_trainer import BIN, events, history, newest, wait_for_step
 
 SPEC = {"data": {"name": "generated", "train_limit": 1000, "test_limit": 250},
@@ -29,9 +29,7 @@ def start(folder, rank, size, port, *extra, spec=SPEC):
 
 
 def start_all(folder, size, *extra, spec=SPEC):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     return [start(folder, rank, size, port, *extra, spec=spec) for rank in range(size)]
 
 

@@ -88,6 +88,7 @@ void Loader::Start() {
   auto slot = std::make_unique<Slot>();
   slot->batch.images.reset(AllocateFloats(size * data_.shape().values()));
   slot->batch.labels.resize(static_cast<size_t>(size));
+  slot->batch.of_all_ranks = whole;
   if (slot->batch.images == nullptr) {
     slot->fault = absl::ResourceExhaustedError("out of memory for a batch");
     slot->claimed = slot->done = size;

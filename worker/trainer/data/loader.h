@@ -27,6 +27,7 @@ struct Batch {
   };
   std::unique_ptr<float[], Free> images;  ///< [N, C, H, W], as Dataset::Read gives them; 64-aligned
   std::vector<int64_t> labels;            ///< [N]
+  int64_t of_all_ranks = 0;               ///< pictures of this batch that all ranks have together
 
   int64_t size() const { return static_cast<int64_t>(labels.size()); }
 };

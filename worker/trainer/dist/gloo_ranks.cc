@@ -67,18 +67,17 @@ class GlooRanks final : public Ranks {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Ranks>> MeetRanks(const Meeting& meeting) {
+  std::string fault;
   try {
     return std::make_unique<GlooRanks>(meeting);
   } catch (const c10::Error& error) {
-    return absl::UnavailableError(
-        fmt::format("rank {} of {} did not meet the others at {}:{}: {}", meeting.rank,
-                    meeting.size, meeting.host, meeting.port,
-                    base::Shorten(error.what_without_backtrace(), base::kErrorTextBytesMax)));
+    fault = error.what_without_backtrace();
   } catch (const std::exception& error) {  // Gloo's own
-    return absl::UnavailableError(fmt::format("rank {} of {} did not meet the others at {}:{}: {}",
-                                              meeting.rank, meeting.size, meeting.host,
-                                              meeting.port, error.what()));
+    fault = error.what();
   }
+  return absl::UnavailableError(fmt::format("rank {} of {} did not meet the others at {}:{}: {}",
+                                            meeting.rank, meeting.size, meeting.host, meeting.port,
+                                            base::Shorten(fault, base::kErrorTextBytesMax)));
 }
 
 #else

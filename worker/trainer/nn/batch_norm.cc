@@ -262,11 +262,7 @@ class NormGateFireFunction : public torch::autograd::Function<NormGateFireFuncti
   }
 };
 
-bool CanFuse(const NormCall& call) {
-  if (call.gate == nullptr) return true;
-  return call.gate->spec.input == spec::GateInput::kSigned &&
-         call.gate->spec.reduce != spec::AgmmReduce::kSpatial;
-}
+bool CanFuse(const NormCall& call) { return call.gate == nullptr || HasFusedGate(call.gate->spec); }
 
 void Check(const at::Tensor& x, const BatchNorm& norm, const NormCall& call) {
   CheckActivations("NormGateFire", x);
@@ -286,6 +282,10 @@ void Check(const at::Tensor& x, const BatchNorm& norm, const NormCall& call) {
 }
 
 }  // namespace
+
+bool HasFusedGate(const spec::AgmmSpec& gate) {
+  return gate.input == spec::GateInput::kSigned && gate.reduce != spec::AgmmReduce::kSpatial;
+}
 
 at::Tensor NormGateFire(const at::Tensor& x, const BatchNorm& norm, const NormCall& call) {
   Check(x, norm, call);

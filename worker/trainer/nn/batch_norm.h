@@ -37,10 +37,13 @@ struct NormCall {
   Ranks* ranks = nullptr;  ///< whose statistics are taken together in training; null: this one's
 };
 
+/// Whether the passes below include such a gate: not of |X|, nor by pixel.
+bool HasFusedGate(const spec::AgmmSpec& gate);
+
 /// y = weight (x - mean) / sqrt(var + 1e-5) + bias, then gate, then residual or neuron, as asked.
 ///
 /// Training: mean and biased variance of each channel over T, B, H and W (and ranks, on the CPU and
-/// where CanFuse, else it throws; backward is a collective too); the running statistics
+/// where HasFusedGate, else it throws; backward is a collective too); the running statistics
 /// move by 0.1 towards them (variance unbiased), as torch's BatchNorm2d on [T*B, C, H, W] does.
 /// Evaluation: the running statistics.
 ///

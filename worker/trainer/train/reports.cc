@@ -40,7 +40,7 @@ void Trainer::ReportStart() {
                   network_->parameter_count(), network_->binary_weight_count(),
                   spec::ToWord(options_.spec.data.name), SplitText(options_.spec.data),
                   train_->size(), test_->size(), steps_total(), options_.device.str(),
-                  at::get_num_threads(), options_.ranks != nullptr ? options_.ranks->size() : 1));
+                  at::get_num_threads(), rank_count()));
 }
 
 void Trainer::ReportProgress() {

@@ -128,7 +128,7 @@ absl::StatusOr<spec::Finished> Trainer::Run() {
                .epochs = training.epochs,
                .first_step = step(),
                .rank = options_.ranks != nullptr ? options_.ranks->rank() : 0,
-               .ranks = options_.ranks != nullptr ? options_.ranks->size() : 1,
+               .ranks = rank_count(),
                .training = LoadPlan::Training{options_.spec.augmentation, training.seed}},
       options_.spec.resources.loader_threads);
   while (events_.status().ok()) {
@@ -166,13 +166,11 @@ absl::Status Trainer::Step() {
   const absl::Duration before = clock_.Steady();
   ASSIGN_OR_RETURN(Batch batch, loader_->Next());
   data_wait_ += clock_.Steady() - before;
-  const int64_t size = batch.size(), ranks = options_.ranks != nullptr ? options_.ranks->size() : 1;
-  const int64_t begin = step() % run_.steps_per_epoch * options_.spec.training.batch_size;
-  const int64_t of_all_ranks =
-      std::min<int64_t>(options_.spec.training.batch_size, train_->size() - begin);
+  const int64_t size = batch.size();
   const auto [images, labels] = ToTensors(batch, train_->shape(), options_.device);
   network_->SetTrainingProgress(step(), steps_total());
-  const int64_t parts = std::min<int64_t>(options_.spec.training.batch_parts, of_all_ranks / ranks);
+  const int64_t parts =
+      std::min<int64_t>(options_.spec.training.batch_parts, batch.of_all_ranks / rank_count());
   std::vector<at::Tensor> counters;
   if (options_.ranks != nullptr) {
     for (const at::Tensor& counter : Counters()) counters.push_back(counter.clone());
@@ -182,7 +180,7 @@ absl::Status Trainer::Step() {
     const int64_t from = size * part / parts;
     const int64_t to = size * (part + 1) / parts;
     RunPart({images.slice(0, from, to), labels.slice(0, from, to)},
-            static_cast<double>(to - from) / static_cast<double>(of_all_ranks));
+            static_cast<double>(to - from) / static_cast<double>(batch.of_all_ranks));
   }
   if (options_.ranks != nullptr) SumStep(counters);
   gradients_.Observe(step_gradients_);

@@ -63,6 +63,7 @@ class Trainer {
                                  const Dataset& test);
   /// Takes the first rank's state.
   void MeetRanks();
+  int rank_count() const { return options_.ranks == nullptr ? 1 : options_.ranks->size(); }
   bool first() const { return options_.ranks == nullptr || options_.ranks->first(); }
   /// Whether a stop was asked for, of any rank. A collective.
   bool AgreeToStop();

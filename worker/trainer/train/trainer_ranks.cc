@@ -8,6 +8,7 @@
 #include <zlib.h>
 
 #include "base/fault.h"
+#include "worker/trainer/nn/batch_norm.h"
 #include "worker/trainer/train/stop_flag.h"
 #include "worker/trainer/train/trainer.h"
 
@@ -18,6 +19,21 @@ namespace {
 int64_t FewestPictures(const spec::JobSpec& spec, int64_t pictures) {
   const int64_t rest = pictures % spec.training.batch_size;
   return rest > 0 ? rest : spec.training.batch_size;
+}
+
+/// The sums over ranks of tensors of one dtype, in their shapes. One message: a small one costs as
+/// much as a hundred thousand numbers.
+std::vector<at::Tensor> SumTogether(Ranks& ranks, const std::vector<at::Tensor>& tensors) {
+  std::vector<at::Tensor> flat, sums;
+  for (const at::Tensor& tensor : tensors) flat.push_back(tensor.flatten());
+  const at::Tensor message = at::cat(flat);
+  ranks.Sum(message);
+  int64_t begin = 0;
+  for (const at::Tensor& tensor : tensors) {
+    sums.push_back(message.slice(0, begin, begin + tensor.numel()).view(tensor.sizes()));
+    begin += tensor.numel();
+  }
+  return sums;
 }
 
 }  // namespace
@@ -43,8 +59,7 @@ absl::Status Trainer::CheckRanks(const RunOptions& options, const Dataset& train
   const spec::AgmmSpec& gate = options.spec.agmm;
   if (options.spec.training.batch_norm_over == spec::BatchNormOver::kAllRanks &&
       options.spec.network.kind == spec::NetworkKind::kBsnnAgmm &&
-      gate.place == spec::GatePlace::kAfterBn &&
-      (gate.input == spec::GateInput::kAbs || gate.reduce == spec::AgmmReduce::kSpatial)) {
+      gate.place == spec::GatePlace::kAfterBn && !HasFusedGate(gate)) {
     faults.push_back({"training.batch_norm_over", "\"all_ranks\"",
                       "rank, where agmm.input is abs or agmm.reduce is spatial"});
   }
@@ -76,37 +91,26 @@ std::vector<at::Tensor> Trainer::Counters() const {
 void Trainer::SumStep(const std::vector<at::Tensor>& before) {
   const at::NoGradGuard no_grad;
   Ranks& ranks = *options_.ranks;
-  // One message of each dtype: a small one costs as much as a hundred thousand numbers.
-  std::vector<at::Tensor> floats, flat;
+  std::vector<at::Tensor> floats;
   for (const Parameter& parameter : network_->parameters()) {
     if (parameter.tensor.grad().defined()) floats.push_back(parameter.tensor.grad());
   }
   for (const LayerGradient& gradient : step_gradients_) floats.push_back(gradient.effective);
   const size_t gradients = floats.size();
   for (const NamedTensor& buffer : network_->buffers()) floats.push_back(buffer.tensor);
-  for (const at::Tensor& tensor : floats) flat.push_back(tensor.flatten());
-  at::Tensor message = at::cat(flat);
-  ranks.Sum(message);
-  int64_t at = 0;
+  const std::vector<at::Tensor> sums = SumTogether(ranks, floats);
   for (size_t i = 0; i < floats.size(); ++i) {
-    at::Tensor sum = message.slice(0, at, at + floats[i].numel());
-    at += floats[i].numel();
-    if (i >= gradients) sum = sum.div(ranks.size());
-    floats[i].copy_(sum.view(floats[i].sizes()));
+    floats[i].copy_(i < gradients ? sums[i] : sums[i].div(ranks.size()));
   }
 
   const std::vector<at::Tensor> counters = Counters();
-  flat.clear();
+  std::vector<at::Tensor> added;
   for (size_t i = 0; i < counters.size(); ++i) {
-    flat.push_back(counters[i].sub(before[i]).flatten().to(at::kDouble));
+    added.push_back(counters[i].sub(before[i]).to(at::kDouble));
   }
-  message = at::cat(flat);
-  ranks.Sum(message);
-  at = 0;
+  added = SumTogether(ranks, added);
   for (size_t i = 0; i < counters.size(); ++i) {
-    const at::Tensor added = message.slice(0, at, at + counters[i].numel());
-    at += counters[i].numel();
-    counters[i].copy_(before[i] + added.view(counters[i].sizes()).to(counters[i].scalar_type()));
+    counters[i].copy_(before[i] + added[i].to(counters[i].scalar_type()));
   }
 }
 
