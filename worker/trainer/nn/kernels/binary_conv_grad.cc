@@ -91,7 +91,7 @@ BSNN_INLINE void GatherReals(const BinaryConvShape& s, const GradInputUnit& unit
 
 struct GradInputScratch {
   Scratch<Lanes> tables{kTables * kPatterns};
-  Scratch<Lanes> reals{kReals};
+  Scratch<Lanes> reals{kPaddedReals};
   Scratch<float> block{kLanes * kReals};
 };
 
@@ -104,8 +104,8 @@ BSNN_INLINE void GradInput(const BinaryConvShape& s, const BinaryWeights& weight
     for (; flushed < h * s.stride; ++flushed) FlushRow(s, unit, flushed, block);
     for (int64_t w = 0; w < s.out_width(); ++w) {
       for (int64_t o = 0; o < s.out; o += kReals) {
-        const int64_t count = std::min(kReals, s.out - o), used = TablesFor(count);
-        GatherReals(s, unit, (h * s.out_width() + w) * s.out + o, count, 4 * used,
+        const int64_t count = std::min(kReals, s.out - o), used = TablesUsed(count);
+        GatherReals(s, unit, (h * s.out_width() + w) * s.out + o, count, kTableReals * used,
                     weights.scale.data() + o, block, scratch.reals.get());
         BuildTables<true>(scratch.reals.get(), used, scratch.tables.get());
         const uint64_t* const words = weights.back.data() + o * s.words() + unit.channel;
@@ -150,8 +150,8 @@ namespace {
 
 constexpr int64_t kUnits = 8;              // of dL/dweight: as many threads can share it
 constexpr int64_t kShareFloats = 1 << 18;  // sums up to this size are kept per share
-constexpr int64_t kColumnBytes = 1 << 17;  // of transposed windows at a time: they stay in cache
-constexpr int64_t kTileWords = 8;          // of a window whose sums stay in cache
+constexpr int64_t kColumnBytes = 1 << 18;  // of transposed windows at a time: they stay in cache
+constexpr int64_t kTileWords = 9;          // of a window, at most, whose sums stay in cache
 
 int64_t OutputGroups(const BinaryConvShape& s) { return DivideUp(s.out, kLanes); }
 
@@ -177,12 +177,13 @@ BSNN_INLINE void LoadReals(const BinaryConvShape& s, const float* grad_y, int64_
   const float* const from = grad_y + begin * s.out + output;
   if (lanes == kLanes) {
     for (int64_t j = 0; j < have; ++j) {
+      __builtin_prefetch(from + (j + kReals) * s.out, 0, 2);  // the next block's
       reals[j] = *reinterpret_cast<const UnalignedLanes*>(from + j * s.out);
     }
-    std::fill(reals + have, reals + kReals, Lanes{});
+    std::fill(reals + have, reals + kPaddedReals, Lanes{});
     return;
   }
-  std::fill(reals, reals + kReals, Lanes{});
+  std::fill(reals, reals + kPaddedReals, Lanes{});
   for (int64_t j = 0; j < have; ++j) {
     std::memcpy(reals + j, from + j * s.out, static_cast<size_t>(lanes) * sizeof(float));
   }
@@ -191,7 +192,7 @@ BSNN_INLINE void LoadReals(const BinaryConvShape& s, const float* grad_y, int64_
 struct GradWeightScratch {
   Scratch<uint64_t> columns;
   Scratch<Lanes> tables{kTables * kPatterns};
-  Scratch<Lanes> reals{kReals};
+  Scratch<Lanes> reals{kPaddedReals};
 };
 
 /// Adds `count` blocks of 64 pixels, whose columns are there, to the sums of the outputs' groups.
@@ -199,9 +200,10 @@ BSNN_INLINE void AddBlocks(const BinaryConvShape& s, const float* grad_y, int64_
                            int64_t count, int64_t group_first, int64_t group_last, Lanes* sums,
                            GradWeightScratch& scratch) {
   const int64_t words = s.words(), group_size = words * kWordBits;
+  const int64_t tile = DivideUp(words, DivideUp(words, kTileWords));
   for (int64_t group = group_first; group < group_last; ++group) {
-    for (int64_t k = 0; k < words; k += kTileWords) {
-      const int64_t span = std::min(kTileWords * kWordBits, s.taps() * s.in - k * kWordBits);
+    for (int64_t k = 0; k < words; k += tile) {
+      const int64_t span = std::min(tile * kWordBits, s.taps() * s.in - k * kWordBits);
       for (int64_t b = 0; b < count; ++b) {
         LoadReals(s, grad_y, (block + b) * kReals, group * kLanes, scratch.reals.get());
         if (s.bf16) RoundToBf16(scratch.reals.get(), kReals);

@@ -81,12 +81,40 @@ BSNN_INLINE void TransposeBits(uint64_t* words) {
   std::memcpy(words, rows, sizeof(rows));
 }
 
+/// GatherWindow for a kernel and channels that the compiler knows: no branch is left.
+template <int64_t kKernel, int64_t kIn>
+BSNN_INLINE void GatherKnownWindow(const uint8_t* from, int64_t row_bytes, int64_t apart,
+                                   uint64_t* words) {
+  constexpr int64_t kRowBits = kKernel * kIn, kWords = (kKernel * kRowBits + 63) / kWordBits;
+#pragma GCC unroll 128
+  for (int64_t k = 0; k < kWords; ++k) {
+    uint64_t word = 0;
+#pragma GCC unroll 8
+    for (int64_t row = 0; row < kKernel; ++row) {
+      const int64_t at = row * kRowBits - k * kWordBits;  // where the row begins in the word
+      if (at >= kWordBits || at + kRowBits <= 0) continue;
+      const int64_t before = at < 0 ? -at : 0, to = at < 0 ? 0 : at;
+      const int64_t left = kRowBits - before, room = kWordBits - to;
+      uint64_t piece;
+      std::memcpy(&piece, from + row * row_bytes + before / 8, 8);
+      if (left < room) piece &= (uint64_t{1} << left) - 1;
+      word |= piece << to;
+    }
+    words[k * apart] = word;
+  }
+}
+
 /// The window of output pixel (h, w) of one picture's bits, its word k to words[k * apart]. Reads
 /// up to 7 bytes past the window.
 BSNN_INLINE void GatherWindow(const BinaryConvShape& s, const uint8_t* picture, int64_t h,
                               int64_t w, int64_t apart, uint64_t* words) {
   const int64_t row_bits = s.kernel * s.in;
   const uint8_t* from = picture + h * s.stride * s.bit_row() + w * s.stride * s.in / 8;
+  if (s.kernel == 3 && s.in == 32) return GatherKnownWindow<3, 32>(from, s.bit_row(), apart, words);
+  if (s.kernel == 3 && s.in == 64) return GatherKnownWindow<3, 64>(from, s.bit_row(), apart, words);
+  if (s.kernel == 3 && s.in == 128) {
+    return GatherKnownWindow<3, 128>(from, s.bit_row(), apart, words);
+  }
   uint64_t word = 0;  // the one being filled, of whose bits `filled` are there
   int64_t filled = 0;
   for (int64_t row = 0; row < s.kernel; ++row, from += s.bit_row()) {

@@ -1,4 +1,4 @@
-/// Sums of 64 real numbers, each with a sign or picked by a bit, from tables of all sums of 4; for
+/// Sums of 64 real numbers, each with a sign or picked by a bit, from tables of all sums of 5; for
 /// 16 lanes at once. Private to nn/kernels/binary_conv_grad.cc.
 #pragma once
 
@@ -16,8 +16,14 @@ typedef float Lanes __attribute__((vector_size(64)));
 typedef float UnalignedLanes __attribute__((vector_size(64), aligned(4), may_alias));
 
 inline constexpr int64_t kReals = 64;  ///< numbers under one set of tables: one word picks
-inline constexpr int64_t kPatterns = 16;
-inline constexpr int64_t kTables = kReals / 4;
+
+/// Numbers under one table. More take fewer look-ups, but tables that take longer to write (a
+/// processor stores half as fast as it loads) and no longer fit the first cache.
+inline constexpr int kTableReals = 5;
+inline constexpr int64_t kPatterns = int64_t{1} << kTableReals;
+constexpr int64_t TablesFor(int64_t reals) { return (reals + kTableReals - 1) / kTableReals; }
+inline constexpr int64_t kTables = TablesFor(kReals);
+inline constexpr int64_t kPaddedReals = kTables * kTableReals;  ///< those behind kReals are 0
 
 /// Uninitialised memory, aligned for Lanes.
 template <class T>
@@ -46,37 +52,47 @@ BSNN_INLINE void RoundToBf16(Lanes* numbers, int64_t count) {
   }
 }
 
-/// tables[16 k + p] = the sum of reals[4k .. 4k + 3], each with a sign (bit 1: plus), or each that
-/// its bit in p picks.
+/// sums[p] = the sum of reals[0 .. kCount - 1], each with a sign (bit 1: plus), or each that its
+/// bit in p picks.
+template <bool kSigned, int kCount>
+BSNN_INLINE void AllSums(const Lanes* reals, Lanes* sums) {
+  sums[0] = kSigned ? -reals[0] : Lanes{};
+  sums[1] = reals[0];
+  for (int b = 1; b < kCount; ++b) {
+    for (int p = 0; p < 1 << b; ++p) {
+      sums[p | 1 << b] = sums[p] + reals[b];
+      if (kSigned) sums[p] = sums[p] - reals[b];
+    }
+  }
+}
+
+/// out[k * kPatterns + p] = the sum that p makes of the k-th kTableReals numbers, as AllSums.
 template <bool kSigned>
 BSNN_INLINE void BuildTables(const Lanes* __restrict reals, int64_t tables, Lanes* __restrict out) {
-  for (int64_t k = 0; k < tables; ++k) {
-    const Lanes* const r = reals + 4 * k;
-    Lanes low[4], high[4];
-    low[3] = r[0] + r[1];
-    high[3] = r[2] + r[3];
-    if constexpr (kSigned) {
-      low[1] = r[0] - r[1], low[2] = -low[1], low[0] = -low[3];
-      high[1] = r[2] - r[3], high[2] = -high[1], high[0] = -high[3];
-    } else {
-      low[0] = Lanes{}, low[1] = r[0], low[2] = r[1];
-      high[0] = Lanes{}, high[1] = r[2], high[2] = r[3];
-    }
-    for (int64_t i = 0; i < kPatterns; ++i) out[kPatterns * k + i] = low[i % 4] + high[i / 4];
+  constexpr int kLow = 3;  // 8 sums and 4, of which each of the 32 is made by one addition
+  for (int64_t k = 0; k < tables; ++k, reals += kTableReals, out += kPatterns) {
+    Lanes low[1 << kLow], high[1 << (kTableReals - kLow)];
+    AllSums<kSigned, kLow>(reals, low);
+    AllSums<kSigned, kTableReals - kLow>(reals + kLow, high);
+    for (int64_t p = 0; p < kPatterns; ++p) out[p] = low[p % (1 << kLow)] + high[p >> kLow];
   }
 }
 
 /// The sum that `word` picks from kCount tables. In two halves, so that additions overlap.
-template <int kCount>
+template <int64_t kCount>
 BSNN_INLINE Lanes LookUp(const Lanes* tables, uint64_t word) {
   const char* const base = reinterpret_cast<const char*>(tables);
+  constexpr int kSizeBits = 6;  // sizeof(Lanes) = 1 << kSizeBits
+  constexpr uint64_t kMask = static_cast<uint64_t>(kPatterns - 1) << kSizeBits;
   Lanes even = {}, odd = {};
 #pragma GCC unroll 16
   for (int k = 0; k < kCount; ++k) {
-    // Four bits of the word as an offset in bytes: one shift and one mask.
-    const uint64_t shifted = k < 2 ? word << (6 - 4 * k) : word >> (4 * k - 6);
-    const auto& sum = *reinterpret_cast<const Lanes*>(
-        base + k * kPatterns * static_cast<int64_t>(sizeof(Lanes)) + (shifted & 0x3C0));
+    // A table's bits of the word as an offset in bytes: one shift and one mask.
+    const int bit = kTableReals * k;
+    const uint64_t shifted =
+        bit < kSizeBits ? word << (kSizeBits - bit) : word >> (bit - kSizeBits);
+    const auto& sum =
+        *reinterpret_cast<const Lanes*>(base + (k * kPatterns << kSizeBits) + (shifted & kMask));
     if (k % 2 == 0) {
       even = k == 0 ? sum : even + sum;
     } else {
@@ -86,21 +102,25 @@ BSNN_INLINE Lanes LookUp(const Lanes* tables, uint64_t word) {
   return even + odd;
 }
 
-template <int kCount>
+template <int64_t kCount>
 BSNN_INLINE void AddSums(const Lanes* __restrict tables, const uint64_t* __restrict words,
                          int64_t count, Lanes* __restrict sums) {
   for (int64_t i = 0; i < count; ++i) sums[i] += LookUp<kCount>(tables, words[i]);
 }
 
-/// How many tables a set of `reals` numbers takes: 4, 8 or 16.
-BSNN_INLINE int64_t TablesFor(int64_t reals) { return reals <= 16 ? 4 : reals <= 32 ? 8 : 16; }
+inline constexpr int64_t kQuarter = TablesFor(kReals / 4);
+inline constexpr int64_t kHalf = TablesFor(kReals / 2);
+/// How many tables a set of `reals` numbers takes: one of three, so that AddSums' loops are known.
+BSNN_INLINE int64_t TablesUsed(int64_t reals) {
+  return reals <= kReals / 4 ? kQuarter : reals <= kReals / 2 ? kHalf : kTables;
+}
 
-/// sums[i] += the sum that words[i] picks, i < count. `used` is TablesFor's.
+/// sums[i] += the sum that words[i] picks, i < count. `used` is TablesUsed's.
 BSNN_INLINE void AddSums(const Lanes* tables, int64_t used, const uint64_t* words, int64_t count,
                          Lanes* sums) {
-  if (used == 4) return AddSums<4>(tables, words, count, sums);
-  if (used == 8) return AddSums<8>(tables, words, count, sums);
-  AddSums<16>(tables, words, count, sums);
+  if (used == kQuarter) return AddSums<kQuarter>(tables, words, count, sums);
+  if (used == kHalf) return AddSums<kHalf>(tables, words, count, sums);
+  AddSums<kTables>(tables, words, count, sums);
 }
 
 typedef float Four __attribute__((vector_size(16)));
