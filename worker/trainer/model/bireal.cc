@@ -93,15 +93,14 @@ class Bireal final : public LayeredNetwork {
 
   at::Tensor Run(const Block& block, const at::Tensor& x) {
     NormCall call = Call(block.counter);
-    const FiredConv fired = FireHidden(block.conv, x, block.stride, call);
-    call.residual = fired.x;
-    if (block.shortcut) {
-      const at::Tensor pooled = at::avg_pool2d(fired.x, 2, 2, 0, /*ceil_mode=*/true,
-                                               /*count_include_pad=*/false);
-      call.residual = NormGateFire(RunConv(pooled, block.shortcut->weight, 1), block.shortcut->norm,
-                                   Call(std::nullopt));
-    }
-    return NormHidden(block.conv, fired.y, call);
+    if (!block.shortcut) call.residual = x;
+    const FiredNorm fired = FireHidden(block.conv, x, block.stride, call);
+    if (!block.shortcut) return fired.y;
+    const at::Tensor pooled = at::avg_pool2d(fired.x, 2, 2, 0, /*ceil_mode=*/true,
+                                             /*count_include_pad=*/false);
+    NormCall shortcut = Call(std::nullopt);
+    shortcut.residual = fired.y;
+    return NormGateFire(RunConv(pooled, block.shortcut->weight, 1), block.shortcut->norm, shortcut);
   }
 
   PlainConv stem_;

@@ -9,8 +9,8 @@
 #include "worker/trainer/model/nir_builder.h"
 #include "worker/trainer/nn/agmm.h"
 #include "worker/trainer/nn/batch_norm.h"
+#include "worker/trainer/nn/fire_conv_norm.h"
 #include "worker/trainer/nn/random.h"
-#include "worker/trainer/nn/spike_conv.h"
 
 namespace bsnn::trainer {
 
@@ -77,8 +77,9 @@ class LayeredNetwork : public Network {
   /// What RunHidden does behind the convolution, whose output is y.
   at::Tensor NormHidden(const HiddenConv& layer, const at::Tensor& y, NormCall call,
                         int64_t spikes_per_unit = 1);
-  /// The neuron, the gate where it stands on spikes, and the convolution. Counts as `call` says.
-  FiredConv FireHidden(const HiddenConv& layer, const at::Tensor& x, int64_t stride,
+  /// The neuron, the convolution, and all that RunHidden does behind it. call.residual is x or
+  /// undefined; counts as `call` says. The result's x is for another shortcut.
+  FiredNorm FireHidden(const HiddenConv& layer, const at::Tensor& x, int64_t stride,
                        const NormCall& call);
   /// The gate where it stands on spikes; else `spikes` as they are.
   at::Tensor GateSpikes(const HiddenConv& layer, const at::Tensor& spikes, const NormCall& call);

@@ -13,6 +13,7 @@
 #include "worker/trainer/nn/kernels/norm_gate.h"
 #include "worker/trainer/nn/lif_pass.h"
 #include "worker/trainer/nn/norm_gate_call.h"
+#include "worker/trainer/nn/norm_pass.h"
 
 namespace bsnn::trainer {
 namespace {
@@ -25,16 +26,6 @@ std::vector<double> ToDoubles(const at::Tensor& tensor) {
   return {data, data + contiguous.numel()};
 }
 
-std::vector<float> ToFloats(const std::vector<double>& values) {
-  return {values.begin(), values.end()};
-}
-
-at::Tensor ToTensor(const std::vector<double>& values, const at::Tensor& like) {
-  at::Tensor out = at::empty(like.sizes(), like.options());
-  std::copy(values.begin(), values.end(), out.mutable_data_ptr<float>());
-  return out;
-}
-
 /// Moves a running statistic by `momentum` towards `batch`.
 void MoveTowards(const at::Tensor& running, const double* batch, double momentum) {
   float* const out = running.mutable_data_ptr<float>();
@@ -42,16 +33,6 @@ void MoveTowards(const at::Tensor& running, const double* batch, double momentum
     out[c] = static_cast<float>((1 - momentum) * static_cast<double>(out[c]) + momentum * batch[c]);
   }
 }
-
-/// What the backward pass needs besides tensors.
-struct Saved {
-  NormGateSaved norm;
-  bool energy_is_fixed = false;
-  LifOptions lif;
-  bool fires = false;
-  bool has_residual = false;
-  Ranks* ranks = nullptr;
-};
 
 void SumDoubles(Ranks& ranks, double* values, int64_t count) {
   ranks.Sum(at::from_blob(values, {count}, at::kDouble));
@@ -70,115 +51,39 @@ void TakeRanksStatistics(Ranks& ranks, NormGateSaved& saved, std::vector<double>
                                       variance.data());
 }
 
-/// Fills saved.norm from the data and the parameters; moves the running statistics in training.
-void TakeStatistics(const at::Tensor& x, const BatchNorm& norm, const NormCall& call,
-                    NormGateSaved& saved) {
-  const kernels::Pictures shape{saved.shape.pixels, saved.shape.channels};
-  const int64_t pictures = x.size(0), entries = pictures * shape.channels;
-  std::vector<double> variance(shape.channels), square(entries);
-  saved.weight = ToDoubles(norm.weight);
-  saved.bias = ToDoubles(norm.bias);
-  saved.batch_statistics = call.training;
-  saved.count = static_cast<double>(pictures * shape.pixels);
-  if (call.training || call.gate != nullptr) {
-    saved.sum.resize(entries);
-    ForPictures(pictures, shape.pixels * shape.channels, [&](int64_t first, int64_t last) {
-      kernels::PictureMoments(shape, x.const_data_ptr<float>(), saved.sum.data(), square.data(),
-                              first, last);
-    });
-  }
-  if (call.training) {
-    saved.mean.resize(shape.channels);
-    kernels::CombineMoments(saved.shape, saved.sum.data(), square.data(), saved.mean.data(),
-                            variance.data());
-    if (call.ranks != nullptr) TakeRanksStatistics(*call.ranks, saved, variance);
-    MoveTowards(norm.running_mean, saved.mean.data(), kNormMomentum);
-    const double count = saved.count * static_cast<double>(call.same_input ? call.steps : 1);
-    std::vector<double> unbiased = variance;
-    for (double& v : unbiased) v *= count / std::max(1.0, count - 1);
-    MoveTowards(norm.running_var, unbiased.data(), kNormMomentum);
-  } else {
-    saved.mean = ToDoubles(norm.running_mean);
-    variance = ToDoubles(norm.running_var);
-  }
-  saved.inverse_std.resize(shape.channels);
-  for (int64_t c = 0; c < shape.channels; ++c) {
-    saved.inverse_std[c] = 1 / std::sqrt(variance[c] + kNormEpsilon);
-  }
-}
-
-struct Coefficients {
-  std::vector<float> scale, shift;  ///< [N, C]
+/// What NormGateFire's backward pass needs besides tensors.
+struct Saved {
+  NormState norm;
+  LifOptions lif;
+  bool fires = false;
+  bool has_residual = false;
 };
 
-Coefficients MakeCoefficients(const NormCall& call, Saved& saved) {
-  NormGateSaved& norm = saved.norm;
-  const int64_t entries = norm.shape.pictures() * norm.shape.channels;
-  Coefficients out{std::vector<float>(entries), std::vector<float>(entries)};
-  std::vector<double> fixed, energy;
-  if (call.gate != nullptr) {
-    norm.alpha = ToDoubles(call.gate->alpha);
-    saved.energy_is_fixed = call.gate->spec.gradient == spec::GateGradient::kDetach;
-    if (norm.form.reduce == spec::AgmmReduce::kStep) {
-      energy.resize(call.steps);
-      if (!call.training) {
-        fixed = ToDoubles(call.gate->running_energy);
-        saved.energy_is_fixed = true;
-      }
-    }
-  }
-  kernels::NormGateForward(norm, fixed.empty() ? nullptr : fixed.data(),
-                           energy.empty() ? nullptr : energy.data(), out.scale.data(),
-                           out.shift.data());
-  if (!energy.empty() && call.training) {
-    MoveTowards(call.gate->running_energy, energy.data(), kEnergyMomentum);
-  }
-  if (call.gate_sum.defined() && call.gate != nullptr) {
-    double* const sum = call.gate_sum.mutable_data_ptr<double>();
-    for (const double g : norm.gate) sum[0] += g;
-    sum[1] += static_cast<double>(norm.gate.size());
-  }
+Saved MakeSaved(const at::Tensor& x, const NormCall& call) {
+  Saved out{MakeNormState(x.sizes(), call)};
+  out.fires = call.neuron.has_value();
+  if (out.fires) out.lif = {*call.neuron, call.steps, call.same_input, call.pool};
+  out.has_residual = call.residual.defined();
   return out;
 }
 
-Saved MakeSaved(const at::Tensor& x, const NormCall& call) {
-  const int64_t steps = call.same_input ? 1 : call.steps;
-  Saved saved;
-  saved.norm.shape = {steps, x.size(0) / steps, x.size(2) * x.size(3), x.size(1)};
-  if (call.gate != nullptr) {
-    saved.norm.form = {.present = true,
-                       .reduce = call.gate->spec.reduce,
-                       .detach = call.gate->spec.gradient == spec::GateGradient::kDetach,
-                       .alpha_per_channel = call.gate->alpha.dim() == 2};
-  }
-  saved.fires = call.neuron.has_value();
-  if (saved.fires) saved.lif = {*call.neuron, call.steps, call.same_input, call.pool};
-  saved.has_residual = call.residual.defined();
-  saved.ranks = call.training ? call.ranks : nullptr;
-  return saved;
-}
-
-at::Tensor Map(const at::Tensor& x, const Saved& saved, const Coefficients& map,
-               const at::Tensor& residual) {
-  at::Tensor y = EmptyChannelsLast(x.sizes(), x);
-  const at::Tensor added = residual.defined() ? ChannelsLast(residual) : residual;
-  const kernels::Pictures shape{saved.norm.shape.pixels, saved.norm.shape.channels};
-  const kernels::AffineForward args{
-      .shape = shape,
-      .x = x.const_data_ptr<float>(),
-      .scale = map.scale.data(),
-      .shift = map.shift.data(),
-      .residual = added.defined() ? added.const_data_ptr<float>() : nullptr,
-      .y = y.mutable_data_ptr<float>()};
-  ForPictures(x.size(0), shape.pixels * shape.channels,
-              [&](int64_t first, int64_t last) { kernels::RunAffineForward(args, first, last); });
-  return y;
+/// kernels::PictureMoments of x, where they are wanted.
+std::vector<double> TakeMoments(const at::Tensor& x, const NormCall& call, NormGateSaved& saved) {
+  if (!WantsMoments(call)) return {};
+  const kernels::Pictures shape{saved.shape.pixels, saved.shape.channels};
+  std::vector<double> square(x.size(0) * shape.channels);
+  saved.sum.resize(square.size());
+  ForPictures(x.size(0), shape.pixels * shape.channels, [&](int64_t first, int64_t last) {
+    kernels::PictureMoments(shape, x.const_data_ptr<float>(), saved.sum.data(), square.data(),
+                            first, last);
+  });
+  return square;
 }
 
 /// The gradient at the normalisation's output, and its sums per picture and channel.
 at::Tensor Delta(const at::Tensor& grad, const at::Tensor& x, const at::Tensor& potential,
                  const Saved& saved, const std::vector<float>& center, double* sum, double* sum_x) {
-  const kernels::NormGateShape& shape = saved.norm.shape;
+  const kernels::NormGateShape& shape = saved.norm.saved.shape;
   if (!saved.fires) {
     const kernels::DeltaSums args{{shape.pixels, shape.channels},
                                   grad.const_data_ptr<float>(),
@@ -203,8 +108,8 @@ class NormGateFireFunction : public torch::autograd::Function<NormGateFireFuncti
                             const NormCall& call, bool keep) {
     const at::Tensor x = ChannelsLast(input);
     Saved saved = MakeSaved(x, call);
-    TakeStatistics(x, norm, call, saved.norm);
-    const Coefficients map = MakeCoefficients(call, saved);
+    TakeStatistics(norm, call, TakeMoments(x, call, saved.norm.saved), saved.norm);
+    const NormMap map = MakeNormMap(call, saved.norm);
     LifResult fired;
     at::Tensor out;
     if (saved.fires) {
@@ -212,7 +117,7 @@ class NormGateFireFunction : public torch::autograd::Function<NormGateFireFuncti
           RunLifPass(x, saved.lif, {map.scale.data(), map.shift.data()}, keep, call.spike_count);
       out = fired.spikes;
     } else {
-      out = Map(x, saved, map, residual.value_or(at::Tensor()));
+      out = ApplyNormMap(x, saved.norm, map, residual.value_or(at::Tensor()));
     }
     if (keep) {
       ctx->save_for_backward({x, weight, bias, alpha.value_or(at::Tensor()), fired.potential});
@@ -225,20 +130,13 @@ class NormGateFireFunction : public torch::autograd::Function<NormGateFireFuncti
     const TensorList tensors = ctx->get_saved_variables();
     const Saved& saved = KeptBy<Saved>(ctx);
     const at::Tensor& x = tensors[0];
-    const kernels::NormGateShape& shape = saved.norm.shape;
-    const std::vector<float> center = ToFloats(saved.norm.mean);
+    const kernels::NormGateShape& shape = saved.norm.saved.shape;
+    const std::vector<float> center = CenterOf(saved.norm);
     std::vector<double> sum(shape.pictures() * shape.channels), sum_x(sum.size());
     // One copy at most: the residual's gradient goes on in the same memory format.
     const at::Tensor grad = ChannelsLast(grads[0]);
     const at::Tensor delta = Delta(grad, x, tensors[4], saved, center, sum.data(), sum_x.data());
-    kernels::SumOverRanks sum_over_ranks;
-    if (saved.ranks != nullptr) {
-      sum_over_ranks = [&saved](double* values, int64_t count) {
-        SumDoubles(*saved.ranks, values, count);
-      };
-    }
-    const kernels::NormGateGradients g = kernels::NormGateBackward(
-        saved.norm, saved.energy_is_fixed, sum.data(), sum_x.data(), sum_over_ranks);
+    const kernels::NormGateGradients g = RunNormBackward(saved.norm, sum.data(), sum_x.data());
     at::Tensor grad_x = saved.fires ? delta : EmptyChannelsLast(x.sizes(), x);
     const kernels::AffineBackward args{.shape = {shape.pixels, shape.channels},
                                        .grad = delta.const_data_ptr<float>(),
@@ -252,9 +150,9 @@ class NormGateFireFunction : public torch::autograd::Function<NormGateFireFuncti
       kernels::RunAffineBackward(args, first, last);
     });
     return {grad_x,
-            ToTensor(g.weight, tensors[1]),
-            ToTensor(g.bias, tensors[2]),
-            saved.norm.form.present ? ToTensor(g.alpha, tensors[3]) : at::Tensor(),
+            GradientOf(tensors[1], g.weight),
+            GradientOf(tensors[2], g.bias),
+            saved.norm.saved.form.present ? GradientOf(tensors[3], g.alpha) : at::Tensor(),
             saved.has_residual ? grad : at::Tensor(),
             at::Tensor(),
             at::Tensor(),
@@ -282,6 +180,120 @@ void Check(const at::Tensor& x, const BatchNorm& norm, const NormCall& call) {
 }
 
 }  // namespace
+
+NormState MakeNormState(at::IntArrayRef sizes, const NormCall& call) {
+  const int64_t steps = call.same_input ? 1 : call.steps;
+  NormState state;
+  state.saved.shape = {steps, sizes[0] / steps, sizes[2] * sizes[3], sizes[1]};
+  if (call.gate != nullptr) {
+    state.saved.form = {.present = true,
+                        .reduce = call.gate->spec.reduce,
+                        .detach = call.gate->spec.gradient == spec::GateGradient::kDetach,
+                        .alpha_per_channel = call.gate->alpha.dim() == 2};
+  }
+  state.ranks = call.training ? call.ranks : nullptr;
+  return state;
+}
+
+bool WantsMoments(const NormCall& call) { return call.training || call.gate != nullptr; }
+
+void TakeStatistics(const BatchNorm& norm, const NormCall& call, const std::vector<double>& square,
+                    NormState& state) {
+  NormGateSaved& saved = state.saved;
+  const int64_t channels = saved.shape.channels;
+  std::vector<double> variance(channels);
+  saved.weight = ToDoubles(norm.weight);
+  saved.bias = ToDoubles(norm.bias);
+  saved.batch_statistics = call.training;
+  saved.count = static_cast<double>(saved.shape.pictures() * saved.shape.pixels);
+  if (call.training) {
+    saved.mean.resize(channels);
+    kernels::CombineMoments(saved.shape, saved.sum.data(), square.data(), saved.mean.data(),
+                            variance.data());
+    if (call.ranks != nullptr) TakeRanksStatistics(*call.ranks, saved, variance);
+    MoveTowards(norm.running_mean, saved.mean.data(), kNormMomentum);
+    const double count = saved.count * static_cast<double>(call.same_input ? call.steps : 1);
+    std::vector<double> unbiased = variance;
+    for (double& v : unbiased) v *= count / std::max(1.0, count - 1);
+    MoveTowards(norm.running_var, unbiased.data(), kNormMomentum);
+  } else {
+    saved.mean = ToDoubles(norm.running_mean);
+    variance = ToDoubles(norm.running_var);
+  }
+  saved.inverse_std.resize(channels);
+  for (int64_t c = 0; c < channels; ++c) {
+    saved.inverse_std[c] = 1 / std::sqrt(variance[c] + kNormEpsilon);
+  }
+}
+
+NormMap MakeNormMap(const NormCall& call, NormState& state) {
+  NormGateSaved& norm = state.saved;
+  const int64_t entries = norm.shape.pictures() * norm.shape.channels;
+  NormMap out{std::vector<float>(entries), std::vector<float>(entries)};
+  std::vector<double> fixed, energy;
+  if (call.gate != nullptr) {
+    norm.alpha = ToDoubles(call.gate->alpha);
+    state.energy_is_fixed = call.gate->spec.gradient == spec::GateGradient::kDetach;
+    if (norm.form.reduce == spec::AgmmReduce::kStep) {
+      energy.resize(call.steps);
+      if (!call.training) {
+        fixed = ToDoubles(call.gate->running_energy);
+        state.energy_is_fixed = true;
+      }
+    }
+  }
+  kernels::NormGateForward(norm, fixed.empty() ? nullptr : fixed.data(),
+                           energy.empty() ? nullptr : energy.data(), out.scale.data(),
+                           out.shift.data());
+  if (!energy.empty() && call.training) {
+    MoveTowards(call.gate->running_energy, energy.data(), kEnergyMomentum);
+  }
+  if (call.gate_sum.defined() && call.gate != nullptr) {
+    double* const sum = call.gate_sum.mutable_data_ptr<double>();
+    for (const double g : norm.gate) sum[0] += g;
+    sum[1] += static_cast<double>(norm.gate.size());
+  }
+  return out;
+}
+
+at::Tensor ApplyNormMap(const at::Tensor& x, const NormState& state, const NormMap& map,
+                        const at::Tensor& residual) {
+  at::Tensor y = EmptyChannelsLast(x.sizes(), x);
+  const at::Tensor added = residual.defined() ? ChannelsLast(residual) : residual;
+  const kernels::Pictures shape{state.saved.shape.pixels, state.saved.shape.channels};
+  const kernels::AffineForward args{
+      .shape = shape,
+      .x = x.const_data_ptr<float>(),
+      .scale = map.scale.data(),
+      .shift = map.shift.data(),
+      .residual = added.defined() ? added.const_data_ptr<float>() : nullptr,
+      .y = y.mutable_data_ptr<float>()};
+  ForPictures(x.size(0), shape.pixels * shape.channels,
+              [&](int64_t first, int64_t last) { kernels::RunAffineForward(args, first, last); });
+  return y;
+}
+
+kernels::NormGateGradients RunNormBackward(const NormState& state, const double* sum_delta,
+                                           const double* sum_delta_x) {
+  kernels::SumOverRanks sum_over_ranks;
+  if (state.ranks != nullptr) {
+    sum_over_ranks = [&state](double* values, int64_t count) {
+      SumDoubles(*state.ranks, values, count);
+    };
+  }
+  return kernels::NormGateBackward(state.saved, state.energy_is_fixed, sum_delta, sum_delta_x,
+                                   sum_over_ranks);
+}
+
+std::vector<float> CenterOf(const NormState& state) {
+  return {state.saved.mean.begin(), state.saved.mean.end()};
+}
+
+at::Tensor GradientOf(const at::Tensor& parameter, const std::vector<double>& values) {
+  at::Tensor out = at::empty(parameter.sizes(), parameter.options());
+  std::copy(values.begin(), values.end(), out.mutable_data_ptr<float>());
+  return out;
+}
 
 bool HasFusedGate(const spec::AgmmSpec& gate) {
   return gate.input == spec::GateInput::kSigned && gate.reduce != spec::AgmmReduce::kSpatial;

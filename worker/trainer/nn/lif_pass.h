@@ -4,6 +4,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <vector>
+
 #include "worker/trainer/nn/kernels/lif.h"
 #include "worker/trainer/nn/neuron.h"
 
@@ -14,10 +16,13 @@ struct LifMap {
   const float* shift = nullptr;  ///< [N, C]
 };
 
-/// Spikes, and the potential where `keep`. x is channels-last float32 on the CPU. Where `bits` has
-/// data, the spikes go there and the result's are undefined.
+/// Spikes, and the potential where `keep`. x is channels-last float32 on the CPU.
 LifResult RunLifPass(const at::Tensor& x, const LifOptions& options, const LifMap& map, bool keep,
-                     const at::Tensor& spike_count, const kernels::SpikeBits& bits = {});
+                     const at::Tensor& spike_count);
+
+/// Adds the spikes of [T*B] pictures, `fired`, to Lif's spike_count; nothing where it is empty.
+void CountSpikes(const std::vector<int64_t>& fired, int64_t steps, int64_t numbers_each,
+                 const at::Tensor& spike_count);
 
 struct LifSums {
   at::Tensor x;                   ///< channels-last; undefined: no sums

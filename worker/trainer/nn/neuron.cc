@@ -24,16 +24,14 @@ kernels::Activations ShapeOf(const at::Tensor& x, int64_t batch, const LifOption
 }  // namespace
 
 LifResult RunLifPass(const at::Tensor& x, const LifOptions& options, const LifMap& map, bool keep,
-                     const at::Tensor& spike_count, const kernels::SpikeBits& bits) {
+                     const at::Tensor& spike_count) {
   const int64_t batch = options.same_input ? x.size(0) : x.size(0) / options.steps;
   const kernels::Activations shape = ShapeOf(x, batch, options);
   const int64_t pictures = shape.steps * batch;
   const std::vector<int64_t> sizes = {pictures, x.size(1), x.size(2), x.size(3)};
   const int64_t shrink = options.pool ? 2 : 1;
   LifResult out;
-  if (bits.data == nullptr) {
-    out.spikes = EmptyChannelsLast({sizes[0], sizes[1], sizes[2] / shrink, sizes[3] / shrink}, x);
-  }
+  out.spikes = EmptyChannelsLast({sizes[0], sizes[1], sizes[2] / shrink, sizes[3] / shrink}, x);
   if (keep) out.potential = EmptyChannelsLast(sizes, x);
   std::vector<int64_t> fired(spike_count.defined() ? pictures : 0);
   const kernels::LifForward args{
@@ -43,18 +41,23 @@ LifResult RunLifPass(const at::Tensor& x, const LifOptions& options, const LifMa
       .x = x.const_data_ptr<float>(),
       .scale = map.scale,
       .shift = map.shift,
-      .spikes = out.spikes.defined() ? out.spikes.mutable_data_ptr<float>() : nullptr,
-      .bits = bits,
+      .spikes = out.spikes.mutable_data_ptr<float>(),
       .potential = keep ? out.potential.mutable_data_ptr<float>() : nullptr,
       .spike_count = fired.empty() ? nullptr : fired.data()};
   ForPictures(batch, shape.steps * shape.pixels * shape.channels,
               [&](int64_t first, int64_t last) { kernels::RunLifForward(args, first, last); });
-  for (int64_t n = 0; n < static_cast<int64_t>(fired.size()); ++n) {
+  CountSpikes(fired, shape.steps, shape.pixels * shape.channels, spike_count);
+  return out;
+}
+
+void CountSpikes(const std::vector<int64_t>& fired, int64_t steps, int64_t numbers_each,
+                 const at::Tensor& spike_count) {
+  const int64_t batch = std::ssize(fired) / steps;
+  for (int64_t n = 0; n < std::ssize(fired); ++n) {
     int64_t* const counts = spike_count.mutable_data_ptr<int64_t>();
     counts[n / batch] += fired[n];
-    counts[shape.steps + n / batch] += shape.pixels * shape.channels;
+    counts[steps + n / batch] += numbers_each;
   }
-  return out;
 }
 
 at::Tensor RunLifBackwardPass(const at::Tensor& grad_output, const LifHistory& history,

@@ -4,7 +4,6 @@
 #include <ATen/core/Tensor.h>
 
 #include "worker/trainer/nn/conv.h"
-#include "worker/trainer/nn/neuron.h"
 
 namespace bsnn::trainer {
 
@@ -21,18 +20,5 @@ namespace bsnn::trainer {
 /// not fit. Source: ours.
 at::Tensor SpikeConv2d(const at::Tensor& spikes, const at::Tensor& weight,
                        const ConvOptions& options);
-
-struct FiredConv {
-  at::Tensor y;  ///< [T*B, O, H', W']
-  at::Tensor x;  ///< the input, for a shortcut: its gradient joins the neuron's in one pass
-};
-
-/// SpikeConv2d(Lif(x)), with the same numbers, as one function: on the CPU the spikes are bits only
-/// and the shortcut's gradient is added while the neuron's is in cache.
-///
-/// x, lif, spike_count as in Lif, without pooling and same_input; weight, options as in
-/// SpikeConv2d. Differentiable in x and weight. Throws c10::Error as both do. Source: ours.
-FiredConv FireConv2d(const at::Tensor& x, const at::Tensor& weight, const LifOptions& lif,
-                     const ConvOptions& options, const at::Tensor& spike_count = {});
 
 }  // namespace bsnn::trainer

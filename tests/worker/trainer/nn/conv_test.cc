@@ -111,35 +111,6 @@ TEST(SpikeConv2d, GivesTheSameBitsOnAnyNumberOfThreads) {
   EXPECT_TRUE(one.grad_weight.equal(three.grad_weight));
 }
 
-TEST(FireConv2d, IsTheNeuronThenTheConvolutionAndTheShortcut) {
-  constexpr int64_t kSteps = 3;
-  for (const int64_t channels : {8, 40, 12}) {  // the last in separate operations
-    SCOPED_TRACE(channels);
-    const at::Tensor input = NormalActivations({kSteps * 5, channels, 7, 6}, 1, 0.4);
-    const at::Tensor sign = Normal({24, channels, 3, 3}, 2).ge(0).to(at::kFloat).mul(2).sub(1);
-    const LifOptions lif{.steps = kSteps};
-    const ConvOptions conv{.stride = 2, .padding = 1};
-    std::vector<std::vector<at::Tensor>> results;
-    for (const bool fused : {true, false}) {
-      const at::Tensor x = Leaf(input), weight = Leaf(sign);
-      const at::Tensor count = at::zeros({2, kSteps}, at::kLong);
-      const FiredConv out = fused ? FireConv2d(x, weight, lif, conv, count)
-                                  : FiredConv{SpikeConv2d(Lif(x, lif, count), weight, conv), x};
-      const auto grads = torch::autograd::grad(
-          {out.y, out.x.mul(2)}, {x, weight},
-          {NormalActivations(out.y.sizes(), 3), NormalActivations(out.x.sizes(), 4)},
-          /*retain_graph=*/true);
-      results.push_back({out.y.detach(), grads[0], grads[1], count.to(at::kFloat)});
-      const auto shortcut_only = torch::autograd::grad({out.x.sum()}, {x}, {}, false, false, true);
-      EXPECT_TRUE(shortcut_only[0].equal(at::ones_like(x)));
-    }
-    EXPECT_TRUE(results[0][0].equal(results[1][0]));
-    EXPECT_LE(Difference(results[0][1], results[1][1]), 1e-6);
-    EXPECT_TRUE(results[0][2].equal(results[1][2]));
-    EXPECT_TRUE(results[0][3].equal(results[1][3]));
-  }
-}
-
 TEST(SpikeConv2d, RefusesWhatDoesNotFit) {
   const at::Tensor x = NormalActivations({2, 16, 4, 4}, 1).gt(0).to(at::kFloat);
   EXPECT_THROW(SpikeConv2d(x, Normal({8, 24, 3, 3}, 2), {}), c10::Error);

@@ -76,13 +76,18 @@ struct GradWeightPlan {
   int64_t share_size = 0;  ///< floats of one share's sums
   int64_t units() const { return shares * splits; }
 };
-GradWeightPlan PlanGradWeight(const BinaryConvShape& shape);
+/// At most `parts` shares.
+inline constexpr int64_t kGradWeightParts = 8;
+GradWeightPlan PlanGradWeight(const BinaryConvShape& shape, int64_t parts = kGradWeightParts);
 /// Writes the sums of units [first, last) to `sums` [shares, share_size], aligned to 64 bytes.
 void RunBinaryConvGradWeight(const BinaryConvShape& shape, const uint8_t* bits, const float* grad_y,
                              float* sums, int64_t first, int64_t last);
-/// dL/dweight [O, I, k, k] from all sums. Groups [first, last) of 16 outputs.
+/// Adds what all the pictures give to one share's sums.
+void AddBinaryConvGradWeight(const BinaryConvShape& shape, const uint8_t* bits, const float* grad_y,
+                             float* sums);
+/// dL/dweight [O, I, k, k] from the sums of all shares. Groups [first, last) of 16 outputs.
 inline constexpr int64_t kLanes = 16;
-void FoldGradWeight(const BinaryConvShape& shape, const float* sums, float* grad_weight,
-                    int64_t first, int64_t last);
+void FoldGradWeight(const BinaryConvShape& shape, const GradWeightPlan& plan, const float* sums,
+                    float* grad_weight, int64_t first, int64_t last);
 
 }  // namespace bsnn::trainer::kernels

@@ -148,7 +148,6 @@ BSNN_CLONES void RunBinaryConvGradInput(const BinaryConvShape& s, const BinaryWe
 
 namespace {
 
-constexpr int64_t kUnits = 8;              // of dL/dweight: as many threads can share it
 constexpr int64_t kShareFloats = 1 << 18;  // sums up to this size are kept per share
 constexpr int64_t kColumnBytes = 1 << 18;  // of transposed windows at a time: they stay in cache
 constexpr int64_t kTileWords = 9;          // of a window, at most, whose sums stay in cache
@@ -189,19 +188,29 @@ BSNN_INLINE void LoadReals(const BinaryConvShape& s, const float* grad_y, int64_
   }
 }
 
+/// Blocks of 64 pixels whose columns are there at a time.
+int64_t ChunkBlocks(const BinaryConvShape& s) {
+  return std::clamp<int64_t>(kColumnBytes / (s.words() * kWordBits * 8), 1, 16);
+}
+
 struct GradWeightScratch {
+  explicit GradWeightScratch(const BinaryConvShape& s)
+      : columns(ChunkBlocks(s) * s.words() * kWordBits) {}
   Scratch<uint64_t> columns;
   Scratch<Lanes> tables{kTables * kPatterns};
   Scratch<Lanes> reals{kPaddedReals};
 };
 
+struct Range {
+  int64_t first, last;
+};
+
 /// Adds `count` blocks of 64 pixels, whose columns are there, to the sums of the outputs' groups.
-BSNN_INLINE void AddBlocks(const BinaryConvShape& s, const float* grad_y, int64_t block,
-                           int64_t count, int64_t group_first, int64_t group_last, Lanes* sums,
-                           GradWeightScratch& scratch) {
+BSNN_INLINE void AddColumns(const BinaryConvShape& s, const float* grad_y, int64_t block,
+                            int64_t count, Range groups, Lanes* sums, GradWeightScratch& scratch) {
   const int64_t words = s.words(), group_size = words * kWordBits;
   const int64_t tile = DivideUp(words, DivideUp(words, kTileWords));
-  for (int64_t group = group_first; group < group_last; ++group) {
+  for (int64_t group = groups.first; group < groups.last; ++group) {
     for (int64_t k = 0; k < words; k += tile) {
       const int64_t span = std::min(tile * kWordBits, s.taps() * s.in - k * kWordBits);
       for (int64_t b = 0; b < count; ++b) {
@@ -215,43 +224,55 @@ BSNN_INLINE void AddBlocks(const BinaryConvShape& s, const float* grad_y, int64_
   }
 }
 
+BSNN_INLINE void AddBlocks(const BinaryConvShape& s, const uint8_t* bits, const float* grad_y,
+                           Range blocks, Range groups, Lanes* sums, GradWeightScratch& scratch) {
+  const int64_t chunk = ChunkBlocks(s), column_size = s.words() * kWordBits;
+  for (int64_t block = blocks.first; block < blocks.last; block += chunk) {
+    const int64_t count = std::min(chunk, blocks.last - block);
+    for (int64_t b = 0; b < count; ++b) {
+      TransposeWindows(s, bits, (block + b) * kReals, scratch.columns.get() + b * column_size);
+    }
+    AddColumns(s, grad_y, block, count, groups, sums, scratch);
+  }
+}
+
+int64_t Blocks(const BinaryConvShape& s) { return DivideUp(s.pictures * s.out_pixels(), kReals); }
+
 }  // namespace
 
-GradWeightPlan PlanGradWeight(const BinaryConvShape& s) {
+GradWeightPlan PlanGradWeight(const BinaryConvShape& s, int64_t parts) {
   const int64_t size = OutputGroups(s) * s.words() * kWordBits * kLanes;
-  const int64_t shares = size <= kShareFloats ? kUnits : 1;
-  return {shares, std::min(kUnits / shares, OutputGroups(s)), size};
+  if (size <= kShareFloats) return {std::min(kGradWeightParts, parts), 1, size};
+  return {1, std::min(kGradWeightParts, OutputGroups(s)), size};
 }
 
 BSNN_CLONES void RunBinaryConvGradWeight(const BinaryConvShape& s, const uint8_t* bits,
                                          const float* grad_y, float* sums, int64_t first,
                                          int64_t last) {
   const GradWeightPlan plan = PlanGradWeight(s);
-  const int64_t words = s.words(), groups = OutputGroups(s);
-  const int64_t blocks = DivideUp(s.pictures * s.out_pixels(), kReals);
-  const int64_t chunk = std::clamp<int64_t>(kColumnBytes / (words * kWordBits * 8), 1, 16);
-  GradWeightScratch scratch{Scratch<uint64_t>(chunk * words * kWordBits)};
+  const int64_t group_size = s.words() * kWordBits;
+  GradWeightScratch scratch(s);
   for (int64_t unit = first; unit < last; ++unit) {
     const int64_t share = unit / plan.splits, split = unit % plan.splits;
-    const int64_t group_first = groups * split / plan.splits;
-    const int64_t group_last = groups * (split + 1) / plan.splits;
-    const int64_t block_last = blocks * (share + 1) / plan.shares;
+    const Range groups{OutputGroups(s) * split / plan.splits,
+                       OutputGroups(s) * (split + 1) / plan.splits};
+    const Range blocks{Blocks(s) * share / plan.shares, Blocks(s) * (share + 1) / plan.shares};
     auto* const out = reinterpret_cast<Lanes*>(sums + share * plan.share_size);
-    std::fill(out + group_first * words * kWordBits, out + group_last * words * kWordBits, Lanes{});
-    for (int64_t block = blocks * share / plan.shares; block < block_last; block += chunk) {
-      const int64_t count = std::min(chunk, block_last - block);
-      for (int64_t b = 0; b < count; ++b) {
-        TransposeWindows(s, bits, (block + b) * kReals,
-                         scratch.columns.get() + b * words * kWordBits);
-      }
-      AddBlocks(s, grad_y, block, count, group_first, group_last, out, scratch);
-    }
+    std::fill(out + groups.first * group_size, out + groups.last * group_size, Lanes{});
+    AddBlocks(s, bits, grad_y, blocks, groups, out, scratch);
   }
 }
 
-BSNN_CLONES void FoldGradWeight(const BinaryConvShape& s, const float* sums, float* grad_weight,
-                                int64_t first, int64_t last) {
-  const GradWeightPlan plan = PlanGradWeight(s);
+BSNN_CLONES void AddBinaryConvGradWeight(const BinaryConvShape& s, const uint8_t* bits,
+                                         const float* grad_y, float* sums) {
+  GradWeightScratch scratch(s);
+  AddBlocks(s, bits, grad_y, {0, Blocks(s)}, {0, OutputGroups(s)}, reinterpret_cast<Lanes*>(sums),
+            scratch);
+}
+
+BSNN_CLONES void FoldGradWeight(const BinaryConvShape& s, const GradWeightPlan& plan,
+                                const float* sums, float* grad_weight, int64_t first,
+                                int64_t last) {
   const int64_t taps = s.taps(), fan_in = taps * s.in, group_size = s.words() * kWordBits;
   for (int64_t group = first; group < last; ++group) {
     const auto* const from = reinterpret_cast<const Lanes*>(sums) + group * group_size;

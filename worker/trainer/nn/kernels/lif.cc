@@ -187,10 +187,13 @@ BSNN_INLINE void BackwardPicture(const LifBackward& a, const PooledTiles& pool, 
       const float* const potential =
           a.potential != nullptr ? a.potential + at : w.potential.data() + t * tile;
       float* const grad = a.same_input ? w.step_grad.data() : a.grad + at;
-      const float* grad_spikes = pool.on ? w.unpooled.data() : a.grad_spikes + at;
+      const int64_t part_batch = a.part_batch != 0 ? a.part_batch : a.shape.batch;
+      const int64_t part_at = t * part_batch + b - a.part_first;
+      const float* grad_spikes =
+          pool.on ? w.unpooled.data() : a.grad_spikes + part_at * tiling.plane + begin;
       if (pool.on && count == tile) {
-        UnpoolTile(pool, potential, constants.threshold,
-                   a.grad_spikes + pool.Begin(t * a.shape.batch + b, begin), w.unpooled.data());
+        UnpoolTile(pool, potential, constants.threshold, a.grad_spikes + pool.Begin(part_at, begin),
+                   w.unpooled.data());
       } else if (pool.on) {  // an odd last row, which pooling does not see
         std::fill(w.unpooled.begin(), w.unpooled.end(), 0.0f);
       }

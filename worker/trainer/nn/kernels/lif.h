@@ -58,12 +58,15 @@ struct LifBackward {
   spec::NeuronSpec neuron;
   bool same_input = false;
   const float* grad_spikes = nullptr;  ///< [T*B, P, C] or pooled
-  const float* potential = nullptr;    ///< u of the forward pass; null: found again from `drive`
-  const float* drive = nullptr;        ///< y of the forward pass, [T*B, P, C], without a map
-  float* grad = nullptr;               ///< dL/dy
-  const float* added = nullptr;        ///< as `grad`: added to it at last; null: nothing is
-  const float* x = nullptr;            ///< with `center`: null where no sums are wanted
-  const float* center = nullptr;       ///< [C]
+  /// Where not 0, grad_spikes is [T, part_batch, P, C]: of the pictures from part_first on only.
+  int64_t part_batch = 0;
+  int64_t part_first = 0;
+  const float* potential = nullptr;  ///< u of the forward pass; null: found again from `drive`
+  const float* drive = nullptr;      ///< y of the forward pass, [T*B, P, C], without a map
+  float* grad = nullptr;             ///< dL/dy
+  const float* added = nullptr;      ///< as `grad`: added to it at last; null: nothing is
+  const float* x = nullptr;          ///< with `center`: null where no sums are wanted
+  const float* center = nullptr;     ///< [C]
   double* sum_delta = nullptr;
   double* sum_delta_x = nullptr;
 };

@@ -1,0 +1,119 @@
+#include "worker/trainer/nn/fire_conv_norm.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include "tests/worker/trainer/nn/tensors.h"
+#include "worker/trainer/nn/spike_conv.h"
+
+namespace bsnn::trainer {
+namespace {
+
+struct Case {
+  int64_t steps, batch, in, out, side, stride;
+  bool adds_input;  ///< else the input leaves for another shortcut
+  bool gate = true;
+  bool training = true;
+};
+
+/// Everything that a block gives: outputs, gradients, and what it counts and moves.
+using Results = std::vector<std::pair<std::string, at::Tensor>>;
+
+Results RunBlock(const Case& c, bool fused) {
+  const at::Tensor x = Leaf(NormalActivations({c.steps * c.batch, c.in, c.side, c.side + 1}, 1)),
+                   weight = Leaf(Normal({c.out, c.in, 3, 3}, 2).ge(0).to(at::kFloat).mul(2).sub(1));
+  const BatchNorm norm{Leaf(Normal({c.out}, 3).abs().add(0.5)), Leaf(Normal({c.out}, 4)),
+                       Normal({c.out}, 5), Normal({c.out}, 6).abs().add(0.5)};
+  const Gate gate{{}, Leaf(Normal({c.steps}, 7).abs().add(1)), {}};
+  const at::Tensor count = at::zeros({2, c.steps}, at::kLong), gates = at::zeros({2}, at::kDouble);
+  const LifOptions lif{.steps = c.steps};
+  const ConvOptions conv{.stride = c.stride, .padding = 1};
+  NormCall call{.steps = c.steps, .training = c.training};
+  call.gate = c.gate ? &gate : nullptr;
+  call.residual = c.adds_input ? x : at::Tensor();
+  call.spike_count = count;
+  call.gate_sum = gates;
+  const FiredNorm block =
+      fused ? FireConvNorm(x, weight, lif, conv, norm, call)
+            : FiredNorm{NormGateFire(SpikeConv2d(Lif(x, lif, count), weight, conv), norm, call), x};
+  std::vector<at::Tensor> outputs = {block.y}, seeds = {NormalActivations(block.y.sizes(), 8)};
+  if (!c.adds_input)
+    outputs.push_back(block.x.mul(2)), seeds.push_back(NormalActivations(x.sizes(), 9));
+  std::vector<at::Tensor> inputs = {x, weight, norm.weight, norm.bias};
+  if (c.gate) inputs.push_back(gate.alpha);
+  const auto grads = torch::autograd::grad(outputs, inputs, seeds);
+  Results out = {{"y", block.y.detach()},
+                 {"spikes", count.to(at::kFloat)},
+                 {"gates", gates},
+                 {"mean", norm.running_mean},
+                 {"variance", norm.running_var}};
+  const char* const names[] = {"dL/dx", "dL/dweight", "dL/dscale", "dL/dbias", "dL/dalpha"};
+  for (size_t i = 0; i < grads.size(); ++i) out.emplace_back(names[i], grads[i]);
+  return out;
+}
+
+TEST(FireConvNorm, IsTheNeuronTheConvolutionAndTheNormalisation) {
+  const std::vector<Case> cases = {{2, 32, 32, 32, 8, 1, true},    // in four parts of 8
+                                   {2, 37, 32, 64, 6, 2, false},   // the last part smaller
+                                   {3, 21, 40, 40, 5, 1, true},    // parts of 5
+                                   {1, 70, 8, 72, 4, 1, false},    // parts of 16
+                                   {4, 5, 64, 64, 5, 1, true},     // too few parts: whole passes
+                                   {2, 40, 256, 256, 2, 1, true},  // sums too large for parts
+                                   {2, 32, 32, 32, 6, 1, true, false},  // no gate
+                                   {2, 32, 16, 16, 6, 1, true, true, false},
+                                   {2, 32, 16, 24, 6, 2, false, false, false},
+                                   {3, 8, 12, 16, 5, 1, false}};  // in separate operations
+  for (const Case& c : cases) {
+    SCOPED_TRACE(testing::Message()
+                 << c.steps << " x " << c.batch << ", " << c.in << " to " << c.out);
+    const Results fused = RunBlock(c, true), separate = RunBlock(c, false);
+    ASSERT_EQ(fused.size(), separate.size());
+    for (size_t i = 0; i < fused.size(); ++i) {
+      SCOPED_TRACE(fused[i].first);
+      const bool sums = fused[i].first.starts_with("dL/d");
+      EXPECT_LE(Difference(fused[i].second, separate[i].second), sums ? 1e-6 : 0);
+    }
+  }
+}
+
+TEST(FireConvNorm, GivesTheSameBitsOnAnyNumberOfThreads) {
+  const Case c{2, 48, 40, 40, 7, 1, true};
+  const int before = at::get_num_threads();
+  at::set_num_threads(1);
+  const Results one = RunBlock(c, true);
+  at::set_num_threads(3);
+  const Results three = RunBlock(c, true);
+  at::set_num_threads(before);
+  for (size_t i = 0; i < one.size(); ++i) {
+    EXPECT_TRUE(one[i].second.equal(three[i].second)) << one[i].first;
+  }
+}
+
+TEST(FireConvNorm, LetsOnlyTheShortcutCarryAGradient) {
+  const at::Tensor x = Leaf(NormalActivations({4, 8, 5, 5}, 1)), weight = at::ones({8, 8, 3, 3});
+  const BatchNorm norm{at::ones({8}), at::zeros({8}), at::zeros({8}), at::ones({8})};
+  const FiredNorm block = FireConvNorm(x, weight, {.steps = 2}, {.padding = 1}, norm, {.steps = 2});
+  const auto grads = torch::autograd::grad({block.x.sum()}, {x}, {}, false, false, true);
+  EXPECT_TRUE(grads[0].equal(at::ones_like(x)));
+}
+
+TEST(FireConvNorm, RefusesWhatDoesNotFit) {
+  const at::Tensor x = NormalActivations({4, 8, 5, 5}, 1), weight = at::ones({8, 8, 3, 3});
+  const BatchNorm norm{at::ones({8}), at::zeros({8}), at::zeros({8}), at::ones({8})};
+  const BatchNorm wide{at::ones({9}), at::zeros({9}), at::zeros({9}), at::ones({9})};
+  EXPECT_THROW(FireConvNorm(x, weight, {.steps = 3}, {.padding = 1}, norm, {.steps = 3}),
+               c10::Error);
+  EXPECT_THROW(FireConvNorm(x, weight, {.steps = 2}, {.padding = 1}, norm, {.steps = 4}),
+               c10::Error);
+  EXPECT_THROW(FireConvNorm(x, weight, {.steps = 2}, {.padding = 1}, wide, {.steps = 2}),
+               c10::Error);
+  NormCall call{.steps = 2};
+  call.residual = x.clone();
+  EXPECT_THROW(FireConvNorm(x, weight, {.steps = 2}, {.padding = 1}, norm, call), c10::Error);
+}
+
+}  // namespace
+}  // namespace bsnn::trainer

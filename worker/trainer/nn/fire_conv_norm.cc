@@ -1,0 +1,284 @@
+#include "worker/trainer/nn/fire_conv_norm.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/zeros.h>
+
+#include "worker/trainer/nn/function_support.h"
+#include "worker/trainer/nn/kernels/affine.h"
+#include "worker/trainer/nn/lif_pass.h"
+#include "worker/trainer/nn/norm_gate_call.h"
+#include "worker/trainer/nn/norm_pass.h"
+#include "worker/trainer/nn/spike_conv.h"
+#include "worker/trainer/nn/spike_conv_pass.h"
+
+namespace bsnn::trainer {
+namespace {
+
+using kernels::BinaryConvShape;
+
+int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/// How the batch is cut for the backward pass: each part's gradients, at all time steps, stay in
+/// cache from one pass to the next. It follows from the shape alone.
+struct Parts {
+  int64_t batch = 0;  ///< pictures of a part at one step; the last part may have fewer
+  int64_t count = 0;
+
+  /// The smallest parts that fill kernels::kLanes pictures almost as well as any.
+  Parts(int64_t steps, int64_t pictures) {
+    const auto lanes_taken = [&](int64_t size) {
+      return pictures / size * DivideUp(steps * size, kernels::kLanes) +
+             DivideUp(steps * (pictures % size), kernels::kLanes);
+    };
+    int64_t least = lanes_taken(1);
+    for (int64_t size = 2; size <= kernels::kLanes; ++size) {
+      least = std::min(least, lanes_taken(size));
+    }
+    batch = 1;
+    while (8 * lanes_taken(batch) > 9 * least) ++batch;
+    count = DivideUp(pictures, batch);
+  }
+};
+constexpr int64_t kLeastParts = 4;  // fewer could not be shared between threads
+
+struct Saved {
+  SpikeConvState conv;
+  NormState norm;
+  LifOptions lif;
+  bool adds_input = false;
+};
+
+/// The backward pass of one block; everything that its parts share.
+struct Backward {
+  const Saved& saved;
+  const at::Tensor& bits;
+  const at::Tensor& x;      ///< the neuron's input
+  const at::Tensor& y;      ///< the convolution's output
+  const at::Tensor& grad;   ///< of the block's output
+  const at::Tensor& added;  ///< to the gradient of x; or undefined
+  std::vector<float> center;
+  kernels::NormGateGradients norm;  ///< set once the sums over all parts are there
+
+  const BinaryConvShape& conv() const { return saved.conv.shape; }
+  int64_t steps() const { return saved.lif.steps; }
+  int64_t batch() const { return conv().pictures / steps(); }
+  int64_t plane() const { return conv().out_pixels() * conv().out; }
+
+  kernels::Pictures pictures() const { return {conv().out_pixels(), conv().out}; }
+
+  void TakeSums() {
+    std::vector<double> sum(conv().pictures * conv().out), sum_x(sum.size());
+    const kernels::DeltaSums args{pictures(),
+                                  grad.const_data_ptr<float>(),
+                                  y.const_data_ptr<float>(),
+                                  center.data(),
+                                  sum.data(),
+                                  sum_x.data()};
+    ForPictures(conv().pictures, plane(),
+                [&](int64_t first, int64_t last) { kernels::RunDeltaSums(args, first, last); });
+    norm = RunNormBackward(saved.norm, sum.data(), sum_x.data());
+  }
+
+  /// The gradient of the convolution's output, of `count` pictures from `first` on.
+  void MapGradient(int64_t first, int64_t count, float* to) const {
+    const int64_t row = first * conv().out;
+    kernels::RunAffineBackward({.shape = pictures(),
+                                .grad = grad.const_data_ptr<float>() + first * plane(),
+                                .x = y.const_data_ptr<float>() + first * plane(),
+                                .scale = norm.scale.data() + row,
+                                .shift = norm.shift.data() + row,
+                                .slope = norm.slope.data(),
+                                .center = center.data(),
+                                .grad_x = to},
+                               0, count);
+  }
+
+  kernels::LifBackward Neuron(float* grad_x) const {
+    return {.shape = {steps(), batch(), conv().height * conv().width, conv().in},
+            .neuron = saved.lif.neuron,
+            .drive = x.const_data_ptr<float>(),
+            .grad = grad_x,
+            .added = added.defined() ? added.const_data_ptr<float>() : nullptr};
+  }
+};
+
+struct InputAndWeight {
+  at::Tensor input, weight;
+};
+
+/// Whole passes, one behind the other: for small batches, and large weights, whose sums could not
+/// be kept for each share of the parts.
+InputAndWeight RunWhole(const Backward& b, bool wants_weight) {
+  at::Tensor grad_y = EmptyChannelsLast(b.y.sizes(), b.y);
+  float* const to = grad_y.mutable_data_ptr<float>();
+  ForPictures(b.conv().pictures, b.plane(), [&](int64_t first, int64_t last) {
+    b.MapGradient(first, last - first, to + first * b.plane());
+  });
+  InputAndWeight out;
+  if (wants_weight) out.weight = RunGradWeight(b.saved.conv, b.bits, grad_y);
+  out.input = RunLifBackwardPass(RunGradInput(b.saved.conv, grad_y), {.drive = b.x}, b.saved.lif,
+                                 {}, b.added);
+  return out;
+}
+
+/// One part of the batch, from `first` on, through all passes. `sums` of dL/dweight: null where it
+/// is not wanted.
+void RunPart(const Backward& b, int64_t first, int64_t count, float* grad_y, float* grad_spikes,
+             float* sums, const kernels::LifBackward& neuron) {
+  BinaryConvShape step = b.conv(), all = b.conv();
+  step.pictures = count;
+  all.pictures = b.steps() * count;
+  for (int64_t t = 0; t < b.steps(); ++t) {
+    const int64_t picture = t * b.batch() + first;
+    float* const grad_step = grad_y + t * count * b.plane();
+    b.MapGradient(picture, count, grad_step);
+    if (sums == nullptr) continue;
+    kernels::AddBinaryConvGradWeight(
+        step, b.bits.const_data_ptr<uint8_t>() + picture * step.bit_picture(), grad_step, sums);
+  }
+  kernels::RunBinaryConvGradInput(all, *b.saved.conv.weights, grad_y, grad_spikes, 0,
+                                  kernels::GradInputUnits(all));
+  kernels::LifBackward part = neuron;
+  part.grad_spikes = grad_spikes;
+  part.part_first = first;
+  part.part_batch = count;
+  kernels::RunLifBackward(part, first, first + count);
+}
+
+InputAndWeight RunParts(const Backward& b, const Parts& parts, const kernels::GradWeightPlan& plan,
+                        bool wants_weight) {
+  const BinaryConvShape& s = b.conv();
+  InputAndWeight out{EmptyChannelsLast(b.x.sizes(), b.x), {}};
+  at::Tensor sums;
+  if (wants_weight) sums = at::zeros({plan.shares, plan.share_size}, b.y.options());
+  float* const summed = wants_weight ? sums.mutable_data_ptr<float>() : nullptr;
+  const kernels::LifBackward neuron = b.Neuron(out.input.mutable_data_ptr<float>());
+  const int64_t pictures = b.steps() * parts.batch;
+  at::parallel_for(0, plan.shares, 1, [&](int64_t first_share, int64_t last_share) {
+    at::Tensor grad_y = at::empty({pictures, b.plane()}, b.y.options());
+    at::Tensor grad_spikes = at::empty({pictures, s.height * s.width * s.in}, b.y.options());
+    for (int64_t share = first_share; share < last_share; ++share) {
+      const int64_t last = parts.count * (share + 1) / plan.shares;
+      for (int64_t i = parts.count * share / plan.shares; i < last; ++i) {
+        const int64_t first = i * parts.batch;
+        RunPart(b, first, std::min(parts.batch, b.batch() - first),
+                grad_y.mutable_data_ptr<float>(), grad_spikes.mutable_data_ptr<float>(),
+                wants_weight ? summed + share * plan.share_size : nullptr, neuron);
+      }
+    }
+  });
+  if (wants_weight) out.weight = FoldGradWeight(b.saved.conv, plan, sums);
+  return out;
+}
+
+class FireConvNormFunction : public torch::autograd::Function<FireConvNormFunction> {
+ public:
+  static TensorList forward(torch::autograd::AutogradContext* ctx, const at::Tensor& input,
+                            const at::Tensor& weight, const at::Tensor& norm_weight,
+                            const at::Tensor& norm_bias, const std::optional<at::Tensor>& alpha,
+                            const LifOptions& lif, const ConvOptions& options,
+                            const BatchNorm& norm, const NormCall& call, bool keep) {
+    const at::Tensor x = ChannelsLast(input);
+    ctx->set_materialize_grads(false);  // of an input that no other shortcut takes
+    Saved saved{MakeSpikeConvState(x, weight, options), {}, lif, call.residual.defined()};
+    const BinaryConvShape& s = saved.conv.shape;
+    at::Tensor y = EmptyChannelsLast({s.pictures, s.out, s.out_height(), s.out_width()}, x);
+    at::Tensor bits = at::empty({s.bit_bytes()}, x.options().dtype(at::kByte));
+    saved.norm = MakeNormState(y.sizes(), call);
+    TakeStatistics(norm, call, FireAndConvolve(x, saved, call, bits, y), saved.norm);
+    const NormMap map = MakeNormMap(call, saved.norm);
+    const at::Tensor out = ApplyNormMap(y, saved.norm, map, saved.adds_input ? x : at::Tensor());
+    if (keep) {
+      ctx->save_for_backward({bits, x, y, norm_weight, norm_bias, alpha.value_or(at::Tensor())});
+      Keep(ctx, std::move(saved));
+    }
+    return {out, input};
+  }
+
+  static TensorList backward(torch::autograd::AutogradContext* ctx, TensorList grads) {
+    const Saved& saved = KeptBy<Saved>(ctx);
+    const TensorList tensors = ctx->get_saved_variables();
+    TensorList out(10);
+    if (!grads[0].defined()) return out[0] = grads[1], out;
+    const at::Tensor grad = ChannelsLast(grads[0]);
+    at::Tensor added = grads[1];
+    if (saved.adds_input) added = added.defined() ? added + grad : grad;
+    if (added.defined()) added = ChannelsLast(added);
+    Backward b{saved, tensors[0], tensors[1], tensors[2], grad, added, CenterOf(saved.norm), {}};
+    b.TakeSums();
+    const bool wants_weight = ctx->needs_input_grad(1);
+    const Parts parts(b.steps(), b.batch());
+    const kernels::GradWeightPlan plan = kernels::PlanGradWeight(b.conv(), parts.count);
+    const bool in_parts = parts.count >= kLeastParts && plan.splits == 1;
+    InputAndWeight result =
+        in_parts ? RunParts(b, parts, plan, wants_weight) : RunWhole(b, wants_weight);
+    out[0] = result.input;
+    out[1] = result.weight;
+    out[2] = GradientOf(tensors[3], b.norm.weight);
+    out[3] = GradientOf(tensors[4], b.norm.bias);
+    if (saved.norm.saved.form.present) out[4] = GradientOf(tensors[5], b.norm.alpha);
+    return out;
+  }
+
+ private:
+  /// Spikes as bits and the convolution's output, picture by picture. Returns the squares of the
+  /// moments, whose sums go to saved.norm.
+  static std::vector<double> FireAndConvolve(const at::Tensor& x, Saved& saved,
+                                             const NormCall& call, at::Tensor& bits,
+                                             at::Tensor& y) {
+    const BinaryConvShape& s = saved.conv.shape;
+    const int64_t steps = saved.lif.steps, batch = s.pictures / steps;
+    std::vector<int64_t> fired(call.spike_count.defined() ? s.pictures : 0);
+    uint8_t* const packed = bits.mutable_data_ptr<uint8_t>();
+    float* const to = y.mutable_data_ptr<float>();
+    const kernels::LifForward neuron{
+        .shape = {steps, batch, s.height * s.width, s.in},
+        .neuron = saved.lif.neuron,
+        .x = x.const_data_ptr<float>(),
+        .bits = {packed, s.width, s.padding, s.bit_row(), s.bit_picture()},
+        .spike_count = fired.empty() ? nullptr : fired.data()};
+    std::vector<double> square(WantsMoments(call) ? s.pictures * s.out : 0);
+    std::vector<double>& sum = saved.norm.saved.sum;
+    sum.resize(square.size());
+    ForPictures(batch, steps * s.height * s.width * s.in, [&](int64_t first, int64_t last) {
+      for (int64_t b = first; b < last; ++b) {
+        kernels::RunLifForward(neuron, b, b + 1);
+        for (int64_t n = b; n < s.pictures; n += batch) {
+          kernels::RunBinaryConv(s, *saved.conv.weights, packed, to, n, n + 1);
+          if (square.empty()) continue;
+          kernels::PictureMoments({s.out_pixels(), s.out}, to, sum.data(), square.data(), n, n + 1);
+        }
+      }
+    });
+    CountSpikes(fired, steps, s.height * s.width * s.in, call.spike_count);
+    return square;
+  }
+};
+
+}  // namespace
+
+FiredNorm FireConvNorm(const at::Tensor& x, const at::Tensor& weight, const LifOptions& lif,
+                       const ConvOptions& options, const BatchNorm& norm, const NormCall& call) {
+  CheckSpikeConv("FireConvNorm", x, weight, options);
+  TORCH_CHECK(!lif.pool && !lif.same_input && lif.steps >= 1 && x.size(0) % lif.steps == 0,
+              "FireConvNorm: first size is ", x.size(0), "; allowed: a multiple of T = ", lif.steps,
+              ", without pooling and same_input");
+  TORCH_CHECK(
+      !call.neuron && !call.same_input && (!call.residual.defined() || call.residual.is_same(x)),
+      "FireConvNorm: allowed behind the normalisation: a residual that is x, or none");
+  if (!CanPackSpikes(x) || (call.gate != nullptr && !HasFusedGate(call.gate->spec))) {
+    const at::Tensor y = SpikeConv2d(Lif(x, lif, call.spike_count), weight, options);
+    return {NormGateFire(y, norm, call), x};
+  }
+  TORCH_CHECK(norm.weight.size(0) == weight.size(0) && call.steps == lif.steps &&
+                  (call.gate == nullptr || call.gate->alpha.size(0) == lif.steps),
+              "FireConvNorm: a normalisation of ", norm.weight.size(0), " channels over ",
+              call.steps, " steps; allowed: ", weight.size(0), " over T = ", lif.steps,
+              ", and a gate's alpha of T");
+  const bool keep = WantsGradient({x, weight}, norm, call);
+  const TensorList out = FireConvNormFunction::apply(x, weight, norm.weight, norm.bias,
+                                                     AlphaOf(call), lif, options, norm, call, keep);
+  return {out[0], out[1]};
+}
+
+}  // namespace bsnn::trainer

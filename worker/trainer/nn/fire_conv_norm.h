@@ -1,0 +1,31 @@
+/// A block of a Bi-Real network as one function.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "worker/trainer/nn/batch_norm.h"
+#include "worker/trainer/nn/conv.h"
+#include "worker/trainer/nn/neuron.h"
+
+namespace bsnn::trainer {
+
+struct FiredNorm {
+  at::Tensor y;  ///< [T*B, O, H', W']
+  at::Tensor x;  ///< the input, for another shortcut: its gradient joins the neuron's in one pass
+};
+
+/// y = NormGateFire(SpikeConv2d(Lif(x), weight), norm, call), where call.residual is x itself or
+/// undefined, with the same numbers (dL/dweight in another order of addition).
+///
+/// On the CPU the spikes are bits only, and each picture passes from the neuron to the
+/// convolution's moments while it is in cache; backward, where the shape gives enough of them,
+/// parts of the batch pass from the normalisation's gradient to the neuron's in the same way. The
+/// order of additions follows from the shape alone, whatever the threads.
+///
+/// x [T*B, I, H, W] float32; lif without pooling and same_input; weight, options as in SpikeConv2d;
+/// call without neuron. call.spike_count counts the spikes of Lif(x). Differentiable in x, weight
+/// and what NormGateFire is differentiable in. Throws c10::Error as the three do. Source: ours.
+FiredNorm FireConvNorm(const at::Tensor& x, const at::Tensor& weight, const LifOptions& lif,
+                       const ConvOptions& options, const BatchNorm& norm, const NormCall& call);
+
+}  // namespace bsnn::trainer

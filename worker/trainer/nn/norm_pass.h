@@ -1,0 +1,50 @@
+/// What the passes of a normalisation over CPU memory share: NormGateFire and FireConvNorm. Private
+/// to nn/. Sizes: N = T*B pictures, C channels.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "worker/trainer/nn/batch_norm.h"
+#include "worker/trainer/nn/kernels/norm_gate.h"
+
+namespace bsnn::trainer {
+
+/// What the forward pass leaves for the backward pass, besides tensors.
+struct NormState {
+  kernels::NormGateSaved saved;
+  bool energy_is_fixed = false;
+  Ranks* ranks = nullptr;  ///< whose statistics were taken together
+};
+
+/// For a normalisation of [N, C, H, W]; nothing taken yet.
+NormState MakeNormState(at::IntArrayRef sizes, const NormCall& call);
+
+/// Whether TakeStatistics wants kernels::PictureMoments of what is normalised.
+bool WantsMoments(const NormCall& call);
+
+/// Fills state.saved from the pictures' moments (state.saved.sum and `square`, [N, C], where they
+/// are wanted) and the parameters; moves the running statistics in training.
+void TakeStatistics(const BatchNorm& norm, const NormCall& call, const std::vector<double>& square,
+                    NormState& state);
+
+/// Normalisation and gate as one affine map of each picture's channel.
+struct NormMap {
+  std::vector<float> scale, shift;  ///< [N, C]
+};
+/// Fills the gate's part of state.saved; moves the gate's running mean and counts, as `call` says.
+NormMap MakeNormMap(const NormCall& call, NormState& state);
+/// The map of x, and the residual where it is defined.
+at::Tensor ApplyNormMap(const at::Tensor& x, const NormState& state, const NormMap& map,
+                        const at::Tensor& residual);
+
+/// kernels::NormGateBackward, over the ranks where they took their statistics together.
+kernels::NormGateGradients RunNormBackward(const NormState& state, const double* sum_delta,
+                                           const double* sum_delta_x);
+
+/// state.saved.mean in float32: the center that the passes' sums are taken around.
+std::vector<float> CenterOf(const NormState& state);
+at::Tensor GradientOf(const at::Tensor& parameter, const std::vector<double>& values);
+
+}  // namespace bsnn::trainer
