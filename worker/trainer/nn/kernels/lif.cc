@@ -117,19 +117,28 @@ struct NeuronConstants {
   float decay, threshold, width;
 };
 
+NeuronConstants ConstantsOf(const spec::NeuronSpec& neuron) {
+  return {static_cast<float>(neuron.decay), static_cast<float>(neuron.threshold),
+          static_cast<float>(neuron.surrogate_width)};
+}
+
+/// dL/dy of one step, from dL/ds, u, and dL/dv of this step.
+template <bool kHard, bool kDetach, Surrogate kSurrogate>
+BSNN_INLINE float NeuronGradient(float grad_spike, float u, float gv, const NeuronConstants& k) {
+  const float direct = kHard ? (u > k.threshold ? 0.0f : gv) : gv;
+  const float through_spike = kDetach ? 0.0f : (kHard ? u : k.threshold) * gv;
+  const float surrogate = Derivative<kSurrogate>(u - k.threshold, k.width);
+  return direct + (grad_spike - through_spike) * surrogate;
+}
+
 /// `carry` is dL/dv of this step on entry and of the step before on return.
 template <bool kHard, bool kDetach, Surrogate kSurrogate>
 BSNN_INLINE void BackTile(const float* __restrict grad_spikes, const float* __restrict potential,
                           float* __restrict carry, float* __restrict grad, int64_t count,
                           const NeuronConstants& k) {
   for (int64_t i = 0; i < count; ++i) {
-    const float u = potential[i];
-    const bool fired = u > k.threshold;
-    const float gv = carry[i];
-    const float direct = kHard ? (fired ? 0.0f : gv) : gv;
-    const float through_spike = kDetach ? 0.0f : (kHard ? u : k.threshold) * gv;
-    const float surrogate = Derivative<kSurrogate>(u - k.threshold, k.width);
-    const float dy = direct + (grad_spikes[i] - through_spike) * surrogate;
+    const float dy =
+        NeuronGradient<kHard, kDetach, kSurrogate>(grad_spikes[i], potential[i], carry[i], k);
     grad[i] = dy;
     carry[i] = k.decay * dy;
   }
@@ -166,14 +175,70 @@ BSNN_INLINE void RecallTile(const LifBackward& a, int64_t at, int64_t step, int6
   }
 }
 
+/// Few steps at once, from the drive alone: potential and carry stay in registers, where a tile's
+/// would go through the first cache several times. Same numbers as step by step.
+template <int kSteps, bool kHard, bool kDetach, Surrogate kSurrogate, bool kAdded>
+BSNN_INLINE void BackFewSteps(const LifBackward& a, int64_t b, int64_t plane,
+                              const NeuronConstants& k) {
+  const int64_t part_batch = a.part_batch != 0 ? a.part_batch : a.shape.batch;
+  const float* drive[kSteps];
+  const float* grad_spikes[kSteps];
+  const float* added[kSteps];
+  float* grad[kSteps];
+  for (int t = 0; t < kSteps; ++t) {
+    const int64_t at = (t * a.shape.batch + b) * plane;
+    drive[t] = a.drive + at;
+    grad[t] = a.grad + at;
+    added[t] = kAdded ? a.added + at : nullptr;
+    grad_spikes[t] = a.grad_spikes + (t * part_batch + b - a.part_first) * plane;
+  }
+#pragma GCC ivdep
+  for (int64_t i = 0; i < plane; ++i) {
+    float potential[kSteps], v = 0;
+#pragma GCC unroll 4
+    for (int t = 0; t < kSteps; ++t) {
+      const float u = k.decay * v + drive[t][i];
+      const float s = u > k.threshold ? 1.0f : 0.0f;
+      v = kHard ? (u > k.threshold ? 0.0f : u) : u - s * k.threshold;
+      potential[t] = u;
+    }
+    float carry = 0;
+#pragma GCC unroll 4
+    for (int t = kSteps - 1; t >= 0; --t) {
+      const float dy =
+          NeuronGradient<kHard, kDetach, kSurrogate>(grad_spikes[t][i], potential[t], carry, k);
+      grad[t][i] = kAdded ? dy + added[t][i] : dy;
+      carry = k.decay * dy;
+    }
+  }
+}
+
+/// Whether BackFewSteps serves the call; if so, it has.
+template <bool kHard, bool kDetach, Surrogate kSurrogate>
+BSNN_INLINE bool BackwardFewSteps(const LifBackward& a, int64_t b, const Tiling& tiling) {
+  const NeuronConstants constants = ConstantsOf(a.neuron);
+  const auto run = [&]<int kSteps>() __attribute__((always_inline)) {
+    if (a.added != nullptr) {
+      BackFewSteps<kSteps, kHard, kDetach, kSurrogate, true>(a, b, tiling.plane, constants);
+    } else {
+      BackFewSteps<kSteps, kHard, kDetach, kSurrogate, false>(a, b, tiling.plane, constants);
+    }
+    return true;
+  };
+  if (a.potential != nullptr || a.same_input || a.center != nullptr) return false;
+  if (a.shape.steps == 1) return run.template operator()<1>();
+  if (a.shape.steps == 2) return run.template operator()<2>();
+  if (a.shape.steps == 4) return run.template operator()<4>();
+  return false;
+}
+
 template <bool kHard, bool kDetach, Surrogate kSurrogate>
 BSNN_INLINE void BackwardPicture(const LifBackward& a, const PooledTiles& pool, int64_t b,
                                  BackwardScratch& w) {
   const Tiling& tiling = pool.tiling;
   const int64_t tile = tiling.tile;
-  const NeuronConstants constants{static_cast<float>(a.neuron.decay),
-                                  static_cast<float>(a.neuron.threshold),
-                                  static_cast<float>(a.neuron.surrogate_width)};
+  if (!pool.on && BackwardFewSteps<kHard, kDetach, kSurrogate>(a, b, tiling)) return;
+  const NeuronConstants constants = ConstantsOf(a.neuron);
   for (int64_t begin = 0; begin < tiling.plane; begin += tile) {
     const int64_t count = std::min(tile, tiling.plane - begin);
     std::fill(w.carry.begin(), w.carry.end(), 0.0f);
