@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "worker/trainer/nn/kernels/clones.h"
+#include "worker/trainer/nn/kernels/lanes.h"
 #include "worker/trainer/nn/kernels/tile.h"
 
 namespace bsnn::trainer::kernels {
@@ -92,11 +93,67 @@ BSNN_CLONES void RunAffineForward(const AffineForward& a, int64_t first, int64_t
   }
 }
 
+namespace {
+
+BSNN_INLINE Lanes Load(const float* from) { return *reinterpret_cast<const UnalignedLanes*>(from); }
+
+/// The sums of kBlocks times 16 channels over `pixels`, in registers: arrays in memory may come to
+/// lie a page apart, where a processor takes a store to the one for a store to the other.
+template <int kBlocks>
+BSNN_INLINE void AddProducts16(const float* grad, const float* x, const float* center,
+                               int64_t pixels, int64_t stride, double* sum, double* sum_x) {
+  Lanes middle[kBlocks], lanes[kBlocks], lanes_x[kBlocks];
+  for (int b = 0; b < kBlocks; ++b) {
+    middle[b] = Load(center + 16 * b);
+    lanes[b] = lanes_x[b] = Lanes{};
+  }
+  for (int64_t p = 0; p < pixels; ++p) {
+#pragma GCC unroll 4
+    for (int b = 0; b < kBlocks; ++b) {
+      const Lanes g = Load(grad + p * stride + 16 * b);
+      lanes[b] += g;
+      lanes_x[b] += g * (Load(x + p * stride + 16 * b) - middle[b]);
+    }
+  }
+  for (int64_t i = 0; i < 16 * kBlocks; ++i) {
+    sum[i] += static_cast<double>(lanes[i / 16][i % 16]);
+    sum_x[i] += static_cast<double>(lanes_x[i / 16][i % 16]);
+  }
+}
+
+/// Where the channels are a multiple of 16 kBlocks.
+template <int kBlocks>
+BSNN_INLINE void DeltaSums16(const DeltaSums& a, int64_t n) {
+  constexpr int64_t kPixels = 32;  // that float32 sums up
+  const int64_t channels = a.shape.channels;
+  double* const sum = a.sum_delta + n * channels;
+  double* const sum_x = a.sum_delta_x + n * channels;
+  std::fill(sum, sum + channels, 0.0);
+  std::fill(sum_x, sum_x + channels, 0.0);
+  for (int64_t p = 0; p < a.shape.pixels; p += kPixels) {
+    const int64_t at = (n * a.shape.pixels + p) * channels;
+    for (int64_t c = 0; c < channels; c += 16 * kBlocks) {
+      AddProducts16<kBlocks>(a.grad + at + c, a.x + at + c, a.center + c,
+                             std::min(kPixels, a.shape.pixels - p), channels, sum + c, sum_x + c);
+    }
+  }
+}
+
+}  // namespace
+
 BSNN_CLONES void RunDeltaSums(const DeltaSums& a, int64_t first, int64_t last) {
   const Tiling tiling(a.shape.pixels, a.shape.channels);
   std::vector<float> center(tiling.tile), sum(tiling.tile), sum_x(tiling.tile);
   Repeat(a.center, tiling, center.data());
   for (int64_t n = first; n < last; ++n) {
+    if (tiling.channels % 64 == 0) {
+      DeltaSums16<4>(a, n);
+      continue;
+    }
+    if (tiling.channels % 32 == 0) {
+      DeltaSums16<2>(a, n);
+      continue;
+    }
     std::fill(sum.begin(), sum.end(), 0.0f);
     std::fill(sum_x.begin(), sum_x.end(), 0.0f);
     for (int64_t begin = 0; begin < tiling.plane; begin += tiling.tile) {

@@ -6,8 +6,9 @@
 ///  - forward: with s a window's spikes as bits and w a channel's signs as bits (1 is +),
 ///    y = scale_o (2 popcount(s & w) - popcount(s)): a whole number, rounded once by the scale;
 ///  - backward: sums of real gradients, each with a sign (dL/dx) or picked by a bit (dL/dweight).
-///    The sums of each 5 of 64 gradients are tabulated for all 32 patterns, for 16 lanes at once;
-///    a sum of 64 is then 13 look-ups and additions in place of 64 products, float32 throughout.
+///    The sums of each few (5 or 6) of 64 gradients are tabulated for all patterns, for 16 lanes at
+///    once; a sum of 64 is then 13 or 11 look-ups and additions in place of 64 products, float32
+///    throughout.
 /// Results do not depend on the processor, nor on the shares that threads take. Source: ours, after
 /// Arlazarov et al. 1970 (the "four Russians" product); forward as XNOR-Net, ECCV 2016, §3.2.
 #pragma once

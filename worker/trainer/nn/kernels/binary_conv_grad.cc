@@ -10,9 +10,21 @@ namespace {
 
 static_assert(kOutputBlock == kReals && kWordBits == kReals);
 
-constexpr int64_t kTileChannels = 64;  // input channels whose sums stay in the second cache
+constexpr int64_t kRingBytes = 5 << 17;  // of sums of dL/dx under way: in the second cache
 
-int64_t ChannelTiles(const BinaryConvShape& s) { return DivideUp(s.in, kTileChannels); }
+int64_t RingRows(const BinaryConvShape& s) { return std::max(s.kernel, s.stride); }
+int64_t RingColumns(const BinaryConvShape& s) { return s.width + 2 * s.padding; }
+
+/// The least sums served by one set of tables that make tables of 6 numbers worth their writing.
+constexpr int64_t kSumsForSix = 1024;
+
+/// Input channels worked on together: the more, the more sums a set of tables serves.
+int64_t TileChannels(const BinaryConvShape& s) {
+  const int64_t fit = kRingBytes / (RingRows(s) * RingColumns(s) * int64_t{sizeof(Lanes)});
+  return std::clamp(fit / kReals * kReals, kReals, int64_t{512});
+}
+
+int64_t ChannelTiles(const BinaryConvShape& s) { return DivideUp(s.in, TileChannels(s)); }
 
 /// Rows of dL/dx under way, [row][column][channel] of 16 pictures, with the padding. A row has left
 /// before the one that takes its place begins.
@@ -45,24 +57,37 @@ BSNN_INLINE void CopyFloats(const float* from, int64_t count, float* to) {
   for (; i < count; ++i) to[i] = from[i];
 }
 
-/// Writes a row out where it lies inside the picture, and clears it.
+/// Writes the sums of one pixel's channels out, to the same pixel of each picture.
+BSNN_INLINE void WritePixel(const BinaryConvShape& s, const GradInputUnit& unit, const Lanes* pixel,
+                            int64_t count, float* block, float* to) {
+  const auto* const sums = reinterpret_cast<const float*>(pixel);
+  for (int64_t c = 0; c < count; c += 4) {
+    for (int64_t n = 0; n < kLanes; n += 4) {
+      Transpose4(sums + c * kLanes + n, kLanes, Four{1, 1, 1, 1}, block + n * kReals + c, kReals);
+    }
+  }
+  for (int64_t n = 0; n < unit.pictures; ++n) {
+    CopyFloats(block + n * kReals, count, to + n * s.height * s.width * s.in);
+  }
+}
+
+/// Writes a row out where it lies inside the picture, and clears it while it is in cache.
 BSNN_INLINE void FlushRow(const BinaryConvShape& s, const GradInputUnit& unit, int64_t row,
                           float* block) {
   const RowRing& ring = unit.ring;
   const int64_t h = row - s.padding;
-  for (int64_t w = 0; w < s.width && h >= 0 && h < s.height; ++w) {
-    const float* const sums = reinterpret_cast<const float*>(ring.At(row, w + s.padding));
-    for (int64_t c = 0; c < ring.channels; c += 4) {
-      for (int64_t n = 0; n < kLanes; n += 4) {
-        Transpose4(sums + c * kLanes + n, kLanes, Four{1, 1, 1, 1}, block + n * kReals + c, kReals);
+  for (int64_t column = 0; column < ring.columns; ++column) {
+    Lanes* const pixel = ring.At(row, column);
+    const int64_t w = column - s.padding;
+    const bool inside = h >= 0 && h < s.height && w >= 0 && w < s.width;
+    for (int64_t c = 0; c < ring.channels; c += kReals) {
+      const int64_t count = std::min(kReals, ring.channels - c);
+      if (inside) {
+        WritePixel(s, unit, pixel + c, count, block, unit.grad_x + (h * s.width + w) * s.in + c);
       }
-    }
-    for (int64_t n = 0; n < unit.pictures; ++n) {
-      CopyFloats(block + n * kReals, ring.channels,
-                 unit.grad_x + ((n * s.height + h) * s.width + w) * s.in);
+      std::fill_n(pixel + c, count, Lanes{});
     }
   }
-  std::fill_n(ring.At(row, 0), ring.columns * ring.channels, Lanes{});
 }
 
 constexpr int64_t kAhead = 6;  // pixels: 16 streams are more than processors follow by themselves
@@ -90,11 +115,12 @@ BSNN_INLINE void GatherReals(const BinaryConvShape& s, const GradInputUnit& unit
 }
 
 struct GradInputScratch {
-  Scratch<Lanes> tables{kTables * kPatterns};
+  Scratch<Lanes> tables{kMostLanes};
   Scratch<Lanes> reals{kPaddedReals};
   Scratch<float> block{kLanes * kReals};
 };
 
+template <int kBits>
 BSNN_INLINE void GradInput(const BinaryConvShape& s, const BinaryWeights& weights,
                            const GradInputUnit& unit, GradInputScratch& scratch) {
   const RowRing& ring = unit.ring;
@@ -104,14 +130,14 @@ BSNN_INLINE void GradInput(const BinaryConvShape& s, const BinaryWeights& weight
     for (; flushed < h * s.stride; ++flushed) FlushRow(s, unit, flushed, block);
     for (int64_t w = 0; w < s.out_width(); ++w) {
       for (int64_t o = 0; o < s.out; o += kReals) {
-        const int64_t count = std::min(kReals, s.out - o), used = TablesUsed(count);
-        GatherReals(s, unit, (h * s.out_width() + w) * s.out + o, count, kTableReals * used,
+        const int64_t count = std::min(kReals, s.out - o), used = TablesUsed<kBits>(count);
+        GatherReals(s, unit, (h * s.out_width() + w) * s.out + o, count, kBits * used,
                     weights.scale.data() + o, block, scratch.reals.get());
-        BuildTables<true>(scratch.reals.get(), used, scratch.tables.get());
+        BuildTables<true, kBits>(scratch.reals.get(), used, scratch.tables.get());
         const uint64_t* const words = weights.back.data() + o * s.words() + unit.channel;
         for (int64_t tap = 0; tap < s.taps(); ++tap) {
-          AddSums(scratch.tables.get(), used, words + tap * s.in, ring.channels,
-                  ring.At(h * s.stride + tap / s.kernel, w * s.stride + tap % s.kernel));
+          AddUsedSums<kBits>(scratch.tables.get(), used, words + tap * s.in, ring.channels,
+                             ring.At(h * s.stride + tap / s.kernel, w * s.stride + tap % s.kernel));
         }
       }
     }
@@ -128,21 +154,25 @@ int64_t GradInputUnits(const BinaryConvShape& s) {
 BSNN_CLONES void RunBinaryConvGradInput(const BinaryConvShape& s, const BinaryWeights& weights,
                                         const float* grad_y, float* grad_x, int64_t first,
                                         int64_t last) {
-  const int64_t rows = std::max(s.kernel, s.stride), columns = s.width + 2 * s.padding;
-  const int64_t ring_size = rows * columns * std::min(s.in, kTileChannels);
+  const int64_t rows = RingRows(s), columns = RingColumns(s), tile = TileChannels(s);
+  const int64_t ring_size = rows * columns * std::min(s.in, tile);
+  const int64_t sums = s.taps() * std::min(s.in, tile);  // that a set of tables serves
   Scratch<Lanes> ring(ring_size);
   GradInputScratch scratch;
   std::fill_n(ring.get(), ring_size, Lanes{});
   std::fill_n(scratch.block.get(), kLanes * kReals, 0.0f);
   for (int64_t i = first; i < last; ++i) {
-    const int64_t n = i / ChannelTiles(s) * kLanes, c = i % ChannelTiles(s) * kTileChannels;
-    GradInput(s, weights,
-              {grad_y + n * s.out_pixels() * s.out,
-               grad_x + n * s.height * s.width * s.in + c,
-               std::min(kLanes, s.pictures - n),
-               c,
-               {rows, columns, std::min(kTileChannels, s.in - c), ring.get()}},
-              scratch);
+    const int64_t n = i / ChannelTiles(s) * kLanes, c = i % ChannelTiles(s) * tile;
+    const GradInputUnit unit{grad_y + n * s.out_pixels() * s.out,
+                             grad_x + n * s.height * s.width * s.in + c,
+                             std::min(kLanes, s.pictures - n),
+                             c,
+                             {rows, columns, std::min(tile, s.in - c), ring.get()}};
+    if (sums < kSumsForSix) {
+      GradInput<5>(s, weights, unit, scratch);
+    } else {
+      GradInput<6>(s, weights, unit, scratch);
+    }
   }
 }
 
@@ -150,7 +180,7 @@ namespace {
 
 constexpr int64_t kShareFloats = 1 << 18;  // sums up to this size are kept per share
 constexpr int64_t kColumnBytes = 1 << 18;  // of transposed windows at a time: they stay in cache
-constexpr int64_t kTileWords = 9;          // of a window, at most, whose sums stay in cache
+constexpr int64_t kTileWords = 36;         // of a window, at most, whose sums stay in cache
 
 int64_t OutputGroups(const BinaryConvShape& s) { return DivideUp(s.out, kLanes); }
 
@@ -197,7 +227,7 @@ struct GradWeightScratch {
   explicit GradWeightScratch(const BinaryConvShape& s)
       : columns(ChunkBlocks(s) * s.words() * kWordBits) {}
   Scratch<uint64_t> columns;
-  Scratch<Lanes> tables{kTables * kPatterns};
+  Scratch<Lanes> tables{kMostLanes};
   Scratch<Lanes> reals{kPaddedReals};
 };
 
@@ -208,6 +238,8 @@ struct Range {
 /// Adds `count` blocks of 64 pixels, whose columns are there, to the sums of the outputs' groups.
 BSNN_INLINE void AddColumns(const BinaryConvShape& s, const float* grad_y, int64_t block,
                             int64_t count, Range groups, Lanes* sums, GradWeightScratch& scratch) {
+  constexpr int kBits = 5;  // 6 gain nothing: the sums come from the second cache, too
+  constexpr int64_t kCount = SumTables<kBits>::kCount;
   const int64_t words = s.words(), group_size = words * kWordBits;
   const int64_t tile = DivideUp(words, DivideUp(words, kTileWords));
   for (int64_t group = groups.first; group < groups.last; ++group) {
@@ -216,9 +248,10 @@ BSNN_INLINE void AddColumns(const BinaryConvShape& s, const float* grad_y, int64
       for (int64_t b = 0; b < count; ++b) {
         LoadReals(s, grad_y, (block + b) * kReals, group * kLanes, scratch.reals.get());
         if (s.bf16) RoundToBf16(scratch.reals.get(), kReals);
-        BuildTables<false>(scratch.reals.get(), kTables, scratch.tables.get());
-        AddSums<kTables>(scratch.tables.get(), scratch.columns.get() + (b * words + k) * kWordBits,
-                         span, sums + group * group_size + k * kWordBits);
+        BuildTables<false, kBits>(scratch.reals.get(), kCount, scratch.tables.get());
+        AddSums<kBits, kCount>(scratch.tables.get(),
+                               scratch.columns.get() + (b * words + k) * kWordBits, span,
+                               sums + group * group_size + k * kWordBits);
       }
     }
   }

@@ -1,5 +1,5 @@
-/// Sums of 64 real numbers, each with a sign or picked by a bit, from tables of all sums of 5; for
-/// 16 lanes at once. Private to nn/kernels/binary_conv_grad.cc.
+/// Sums of 64 real numbers, each with a sign or picked by a bit, from tables of all sums of a few
+/// of them; for 16 lanes at once. Private to nn/kernels/binary_conv_grad.cc.
 #pragma once
 
 #include <algorithm>
@@ -8,22 +8,23 @@
 #include <new>
 
 #include "worker/trainer/nn/kernels/clones.h"
+#include "worker/trainer/nn/kernels/lanes.h"
 
 namespace bsnn::trainer::kernels {
 
-/// 16 floats in one or more registers, as wide as the processor has them.
-typedef float Lanes __attribute__((vector_size(64)));
-typedef float UnalignedLanes __attribute__((vector_size(64), aligned(4), may_alias));
-
 inline constexpr int64_t kReals = 64;  ///< numbers under one set of tables: one word picks
 
-/// Numbers under one table. More take fewer look-ups, but tables that take longer to write (a
-/// processor stores half as fast as it loads) and no longer fit the first cache.
-inline constexpr int kTableReals = 5;
-inline constexpr int64_t kPatterns = int64_t{1} << kTableReals;
-constexpr int64_t TablesFor(int64_t reals) { return (reals + kTableReals - 1) / kTableReals; }
-inline constexpr int64_t kTables = TablesFor(kReals);
-inline constexpr int64_t kPaddedReals = kTables * kTableReals;  ///< those behind kReals are 0
+/// Tables for `kBits` numbers each, 5 or 6. More take fewer look-ups, but longer to write, as a
+/// processor stores half as fast as it loads.
+template <int kBits>
+struct SumTables {
+  static constexpr int64_t kPatterns = int64_t{1} << kBits;
+  static constexpr int64_t For(int64_t reals) { return (reals + kBits - 1) / kBits; }
+  static constexpr int64_t kCount = For(kReals);
+};
+inline constexpr int64_t kMostLanes = SumTables<6>::kCount * SumTables<6>::kPatterns;
+/// Room for the numbers of any set; those behind kReals are 0.
+inline constexpr int64_t kPaddedReals = kReals + 8;
 
 /// Uninitialised memory, aligned for Lanes.
 template <class T>
@@ -66,29 +67,31 @@ BSNN_INLINE void AllSums(const Lanes* reals, Lanes* sums) {
   }
 }
 
-/// out[k * kPatterns + p] = the sum that p makes of the k-th kTableReals numbers, as AllSums.
-template <bool kSigned>
+/// out[k * kPatterns + p] = the sum that p makes of the k-th kBits numbers, as AllSums.
+template <bool kSigned, int kBits>
 BSNN_INLINE void BuildTables(const Lanes* __restrict reals, int64_t tables, Lanes* __restrict out) {
-  constexpr int kLow = 3;  // 8 sums and 4, of which each of the 32 is made by one addition
-  for (int64_t k = 0; k < tables; ++k, reals += kTableReals, out += kPatterns) {
-    Lanes low[1 << kLow], high[1 << (kTableReals - kLow)];
+  constexpr int kLow = 3;  // each of a table's sums is one addition of two smaller ones
+  constexpr int64_t kPatterns = SumTables<kBits>::kPatterns;
+  for (int64_t k = 0; k < tables; ++k, reals += kBits, out += kPatterns) {
+    Lanes low[1 << kLow], high[1 << (kBits - kLow)];
     AllSums<kSigned, kLow>(reals, low);
-    AllSums<kSigned, kTableReals - kLow>(reals + kLow, high);
+    AllSums<kSigned, kBits - kLow>(reals + kLow, high);
     for (int64_t p = 0; p < kPatterns; ++p) out[p] = low[p % (1 << kLow)] + high[p >> kLow];
   }
 }
 
 /// The sum that `word` picks from kCount tables. In two halves, so that additions overlap.
-template <int64_t kCount>
+template <int kBits, int64_t kCount>
 BSNN_INLINE Lanes LookUp(const Lanes* tables, uint64_t word) {
   const char* const base = reinterpret_cast<const char*>(tables);
+  constexpr int64_t kPatterns = SumTables<kBits>::kPatterns;
   constexpr int kSizeBits = 6;  // sizeof(Lanes) = 1 << kSizeBits
   constexpr uint64_t kMask = static_cast<uint64_t>(kPatterns - 1) << kSizeBits;
   Lanes even = {}, odd = {};
 #pragma GCC unroll 16
   for (int k = 0; k < kCount; ++k) {
     // A table's bits of the word as an offset in bytes: one shift and one mask.
-    const int bit = kTableReals * k;
+    const int bit = kBits * k;
     const uint64_t shifted =
         bit < kSizeBits ? word << (kSizeBits - bit) : word >> (bit - kSizeBits);
     const auto& sum =
@@ -102,25 +105,29 @@ BSNN_INLINE Lanes LookUp(const Lanes* tables, uint64_t word) {
   return even + odd;
 }
 
-template <int64_t kCount>
+template <int kBits, int64_t kCount>
 BSNN_INLINE void AddSums(const Lanes* __restrict tables, const uint64_t* __restrict words,
                          int64_t count, Lanes* __restrict sums) {
-  for (int64_t i = 0; i < count; ++i) sums[i] += LookUp<kCount>(tables, words[i]);
+  for (int64_t i = 0; i < count; ++i) sums[i] += LookUp<kBits, kCount>(tables, words[i]);
 }
 
-inline constexpr int64_t kQuarter = TablesFor(kReals / 4);
-inline constexpr int64_t kHalf = TablesFor(kReals / 2);
 /// How many tables a set of `reals` numbers takes: one of three, so that AddSums' loops are known.
+template <int kBits>
 BSNN_INLINE int64_t TablesUsed(int64_t reals) {
-  return reals <= kReals / 4 ? kQuarter : reals <= kReals / 2 ? kHalf : kTables;
+  using Tables = SumTables<kBits>;
+  if (reals <= kReals / 4) return Tables::For(kReals / 4);
+  return reals <= kReals / 2 ? Tables::For(kReals / 2) : Tables::kCount;
 }
 
 /// sums[i] += the sum that words[i] picks, i < count. `used` is TablesUsed's.
-BSNN_INLINE void AddSums(const Lanes* tables, int64_t used, const uint64_t* words, int64_t count,
-                         Lanes* sums) {
-  if (used == kQuarter) return AddSums<kQuarter>(tables, words, count, sums);
-  if (used == kHalf) return AddSums<kHalf>(tables, words, count, sums);
-  AddSums<kTables>(tables, words, count, sums);
+template <int kBits>
+BSNN_INLINE void AddUsedSums(const Lanes* tables, int64_t used, const uint64_t* words,
+                             int64_t count, Lanes* sums) {
+  using Tables = SumTables<kBits>;
+  constexpr int64_t kQuarter = Tables::For(kReals / 4), kHalf = Tables::For(kReals / 2);
+  if (used == kQuarter) return AddSums<kBits, kQuarter>(tables, words, count, sums);
+  if (used == kHalf) return AddSums<kBits, kHalf>(tables, words, count, sums);
+  AddSums<kBits, Tables::kCount>(tables, words, count, sums);
 }
 
 typedef float Four __attribute__((vector_size(16)));
