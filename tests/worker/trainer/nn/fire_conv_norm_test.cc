@@ -17,6 +17,7 @@ struct Case {
   bool adds_input;  ///< else the input leaves for another shortcut
   bool gate = true;
   bool training = true;
+  spec::NeuronSpec neuron = {};
 };
 
 /// Everything that a block gives: outputs, gradients, and what it counts and moves.
@@ -29,7 +30,7 @@ Results RunBlock(const Case& c, bool fused) {
                        Normal({c.out}, 5), Normal({c.out}, 6).abs().add(0.5)};
   const Gate gate{{}, Leaf(Normal({c.steps}, 7).abs().add(1)), {}};
   const at::Tensor count = at::zeros({2, c.steps}, at::kLong), gates = at::zeros({2}, at::kDouble);
-  const LifOptions lif{.steps = c.steps};
+  const LifOptions lif{.neuron = c.neuron, .steps = c.steps};
   const ConvOptions conv{.stride = c.stride, .padding = 1};
   NormCall call{.steps = c.steps, .training = c.training};
   call.gate = c.gate ? &gate : nullptr;
@@ -66,7 +67,17 @@ TEST(FireConvNorm, IsTheNeuronTheConvolutionAndTheNormalisation) {
                                    {2, 32, 16, 16, 6, 1, true, true, false},
                                    {2, 32, 16, 24, 6, 2, false, false, false},
                                    {3, 8, 12, 16, 5, 1, false}};  // in separate operations
-  for (const Case& c : cases) {
+  std::vector<Case> all = cases;
+  for (const bool detach : {false, true}) {
+    for (const spec::Reset reset : {spec::Reset::kHard, spec::Reset::kSoft}) {
+      Case c{2, 32, 16, 16, 4, 1, detach};
+      c.neuron.reset = reset;
+      c.neuron.detach_reset = detach;
+      c.neuron.surrogate = spec::Surrogate::kSigmoid;
+      all.push_back(c);
+    }
+  }
+  for (const Case& c : all) {
     SCOPED_TRACE(testing::Message()
                  << c.steps << " x " << c.batch << ", " << c.in << " to " << c.out);
     const Results fused = RunBlock(c, true), separate = RunBlock(c, false);
