@@ -192,31 +192,26 @@ at::Tensor LayeredNetwork::NormHidden(const HiddenConv& layer, const at::Tensor&
 
 FiredNorm LayeredNetwork::FireHidden(const HiddenConv& layer, const at::Tensor& x, int64_t stride,
                                      const NormCall& call) {
-  const at::Tensor& latent = weight_layers_[layer.index].latent;
   const LifOptions lif{spec_.neuron, steps(), false};
   const bool gated = layer.gate.has_value();
   const bool before = gated && layer.gate->spec.place == spec::GatePlace::kBeforeBn;
-  if (weight_layers_[layer.index].binarization && layer.sees_spikes && !notes_spikes() && !before) {
-    const at::Tensor weight = EffectiveWeight(layer.index);
-    NormCall whole = call;
-    if (gated) whole.gate = &*layer.gate;
-    const at::Tensor count = at::zeros({2, steps()}, x.options().dtype(at::kLong));
-    if (measure_inputs_) whole.spike_count = count;
-    const FiredNorm fired =
-        FireConvNorm(x, weight, lif, HiddenOptions(layer, stride), layer.norm, whole);
-    if (measure_inputs_) {
-      if (call.spike_count.defined()) call.spike_count.add_(count);
-      AddInput(latent, count[0].sum().to(at::kDouble), x.numel());
-    }
-    Trace(latent, fired.y, 1);
-    if (gated) TraceGate(layer.index, fired.y);
-    return fired;
+  if (!weight_layers_[layer.index].binarization || !layer.sees_spikes || notes_spikes() || before) {
+    const at::Tensor spikes = NoteSpikes(Lif(x, lif, call.spike_count));
+    return {RunHidden(layer, GateSpikes(layer, spikes, call), stride, call), x};
   }
-  const at::Tensor spikes = NoteSpikes(Lif(x, lif, call.spike_count));
+  const at::Tensor& latent = weight_layers_[layer.index].latent;
   const at::Tensor weight = EffectiveWeight(layer.index);
-  const at::Tensor passed = GateSpikes(layer, spikes, call);
-  MeasureInput(latent, passed);
-  return {NormHidden(layer, Conv2d(passed, weight, Options(weight, stride)), call), x};
+  NormCall whole = call;
+  if (gated) whole.gate = &*layer.gate;
+  if (measure_inputs_) whole.spike_count = at::zeros({2, steps()}, x.options().dtype(at::kLong));
+  FiredNorm fired = FireConvNorm(x, weight, lif, HiddenOptions(layer, stride), layer.norm, whole);
+  if (measure_inputs_) {
+    if (call.spike_count.defined()) call.spike_count.add_(whole.spike_count);
+    AddInput(latent, whole.spike_count[0].sum().to(at::kDouble), x.numel());
+  }
+  Trace(latent, fired.y, 1);
+  if (gated) TraceGate(layer.index, fired.y);
+  return fired;
 }
 
 at::Tensor LayeredNetwork::GateSpikes(const HiddenConv& layer, const at::Tensor& spikes,

@@ -83,16 +83,8 @@ std::vector<double> TakeMoments(const at::Tensor& x, const NormCall& call, NormG
 /// The gradient at the normalisation's output, and its sums per picture and channel.
 at::Tensor Delta(const at::Tensor& grad, const at::Tensor& x, const at::Tensor& potential,
                  const Saved& saved, const std::vector<float>& center, double* sum, double* sum_x) {
-  const kernels::NormGateShape& shape = saved.norm.saved.shape;
   if (!saved.fires) {
-    const kernels::DeltaSums args{{shape.pixels, shape.channels},
-                                  grad.const_data_ptr<float>(),
-                                  x.const_data_ptr<float>(),
-                                  center.data(),
-                                  sum,
-                                  sum_x};
-    ForPictures(x.size(0), shape.pixels * shape.channels,
-                [&](int64_t first, int64_t last) { kernels::RunDeltaSums(args, first, last); });
+    TakeDeltaSums(grad, x, saved.norm, center, sum, sum_x);
     return grad;
   }
   return RunLifBackwardPass(grad, {.potential = potential}, saved.lif,
@@ -271,6 +263,19 @@ at::Tensor ApplyNormMap(const at::Tensor& x, const NormState& state, const NormM
   ForPictures(x.size(0), shape.pixels * shape.channels,
               [&](int64_t first, int64_t last) { kernels::RunAffineForward(args, first, last); });
   return y;
+}
+
+void TakeDeltaSums(const at::Tensor& grad, const at::Tensor& x, const NormState& state,
+                   const std::vector<float>& center, double* sum_delta, double* sum_delta_x) {
+  const kernels::NormGateShape& shape = state.saved.shape;
+  const kernels::DeltaSums args{{shape.pixels, shape.channels},
+                                grad.const_data_ptr<float>(),
+                                x.const_data_ptr<float>(),
+                                center.data(),
+                                sum_delta,
+                                sum_delta_x};
+  ForPictures(x.size(0), shape.pixels * shape.channels,
+              [&](int64_t first, int64_t last) { kernels::RunDeltaSums(args, first, last); });
 }
 
 kernels::NormGateGradients RunNormBackward(const NormState& state, const double* sum_delta,

@@ -16,8 +16,6 @@ namespace {
 
 using kernels::BinaryConvShape;
 
-int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 /// How the batch is cut for the backward pass: each part's gradients, at all time steps, stay in
 /// cache from one pass to the next. It follows from the shape alone.
 struct Parts {
@@ -27,8 +25,8 @@ struct Parts {
   /// The smallest parts that fill kernels::kLanes pictures almost as well as any.
   Parts(int64_t steps, int64_t pictures) {
     const auto lanes_taken = [&](int64_t size) {
-      return pictures / size * DivideUp(steps * size, kernels::kLanes) +
-             DivideUp(steps * (pictures % size), kernels::kLanes);
+      return pictures / size * at::divup(steps * size, kernels::kLanes) +
+             at::divup(steps * (pictures % size), kernels::kLanes);
     };
     int64_t least = lanes_taken(1);
     for (int64_t size = 2; size <= kernels::kLanes; ++size) {
@@ -36,7 +34,7 @@ struct Parts {
     }
     batch = 1;
     while (8 * lanes_taken(batch) > 9 * least) ++batch;
-    count = DivideUp(pictures, batch);
+    count = at::divup(pictures, batch);
   }
 };
 constexpr int64_t kLeastParts = 4;  // fewer could not be shared between threads
@@ -68,14 +66,7 @@ struct Backward {
 
   void TakeSums() {
     std::vector<double> sum(conv().pictures * conv().out), sum_x(sum.size());
-    const kernels::DeltaSums args{pictures(),
-                                  grad.const_data_ptr<float>(),
-                                  y.const_data_ptr<float>(),
-                                  center.data(),
-                                  sum.data(),
-                                  sum_x.data()};
-    ForPictures(conv().pictures, plane(),
-                [&](int64_t first, int64_t last) { kernels::RunDeltaSums(args, first, last); });
+    TakeDeltaSums(grad, y, saved.norm, center, sum.data(), sum_x.data());
     norm = RunNormBackward(saved.norm, sum.data(), sum_x.data());
   }
 

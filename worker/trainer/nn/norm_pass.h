@@ -39,6 +39,11 @@ NormMap MakeNormMap(const NormCall& call, NormState& state);
 at::Tensor ApplyNormMap(const at::Tensor& x, const NormState& state, const NormMap& map,
                         const at::Tensor& residual);
 
+/// kernels::RunDeltaSums of all pictures: grad and x are channels-last, sum_delta and sum_delta_x
+/// [N, C].
+void TakeDeltaSums(const at::Tensor& grad, const at::Tensor& x, const NormState& state,
+                   const std::vector<float>& center, double* sum_delta, double* sum_delta_x);
+
 /// kernels::NormGateBackward, over the ranks where they took their statistics together.
 kernels::NormGateGradients RunNormBackward(const NormState& state, const double* sum_delta,
                                            const double* sum_delta_x);

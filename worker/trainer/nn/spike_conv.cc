@@ -22,8 +22,6 @@ BinaryConvShape ShapeOf(const at::Tensor& x, const at::Tensor& weight, const Con
           .bf16 = options.bf16};
 }
 
-int64_t Blocks(int64_t count, int64_t size) { return (count + size - 1) / size; }
-
 class SpikeConvFunction : public torch::autograd::Function<SpikeConvFunction> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& input,
@@ -78,7 +76,7 @@ SpikeConvState MakeSpikeConvState(const at::Tensor& x, const at::Tensor& weight,
   const BinaryConvShape s = ShapeOf(x, weight, options);
   auto packed = std::make_shared<BinaryWeights>(s);
   const float* const from = weight.const_data_ptr<float>();
-  at::parallel_for(0, Blocks(s.out, kernels::kOutputBlock), 1, [&](int64_t first, int64_t last) {
+  at::parallel_for(0, at::divup(s.out, kernels::kOutputBlock), 1, [&](int64_t first, int64_t last) {
     kernels::PackBinaryWeights(s, from, *packed, first, last);
   });
   return {s, packed};
@@ -115,7 +113,7 @@ at::Tensor FoldGradWeight(const SpikeConvState& state, const kernels::GradWeight
   at::Tensor out = at::empty({s.out, s.in, s.kernel, s.kernel}, sums.options());
   const float* const from = sums.const_data_ptr<float>();
   float* const to = out.mutable_data_ptr<float>();
-  at::parallel_for(0, Blocks(s.out, kernels::kLanes), 1, [&](int64_t first, int64_t last) {
+  at::parallel_for(0, at::divup(s.out, kernels::kLanes), 1, [&](int64_t first, int64_t last) {
     kernels::FoldGradWeight(s, plan, from, to, first, last);
   });
   return out;

@@ -21,6 +21,14 @@ BSNN_INLINE float Derivative(float d, float w) {
   return ArctangentDerivative(d, w);
 }
 
+/// v behind u.
+template <bool kHard>
+BSNN_INLINE float Reset(float u, float threshold) {
+  if constexpr (kHard) return u > threshold ? 0.0f : u;
+  const float s = u > threshold ? 1.0f : 0.0f;
+  return u - s * threshold;
+}
+
 template <bool kHard, bool kAffine, bool kKeep>
 BSNN_INLINE int64_t FireTile(const float* __restrict x, const float* __restrict scale,
                              const float* __restrict shift, float* __restrict v,
@@ -30,9 +38,8 @@ BSNN_INLINE int64_t FireTile(const float* __restrict x, const float* __restrict 
   for (int64_t i = 0; i < count; ++i) {
     const float y = kAffine ? x[i] * scale[i] + shift[i] : x[i];
     const float u = decay * v[i] + y;
-    const float s = u > threshold ? 1.0f : 0.0f;
-    v[i] = kHard ? (u > threshold ? 0.0f : u) : u - s * threshold;
-    spikes[i] = s;
+    v[i] = Reset<kHard>(u, threshold);
+    spikes[i] = u > threshold ? 1.0f : 0.0f;
     if (kKeep) potential[i] = u;
     fired += u > threshold ? 1 : 0;
   }
@@ -175,12 +182,16 @@ BSNN_INLINE void RecallTile(const LifBackward& a, int64_t at, int64_t step, int6
   }
 }
 
+/// Which of grad_spikes' pictures belongs to step t of picture b.
+BSNN_INLINE int64_t PartPicture(const LifBackward& a, int64_t t, int64_t b) {
+  return t * (a.part_batch != 0 ? a.part_batch : a.shape.batch) + b - a.part_first;
+}
+
 /// Few steps at once, from the drive alone: potential and carry stay in registers, where a tile's
 /// would go through the first cache several times. Same numbers as step by step.
 template <int kSteps, bool kHard, bool kDetach, Surrogate kSurrogate, bool kAdded>
 BSNN_INLINE void BackFewSteps(const LifBackward& a, int64_t b, int64_t plane,
                               const NeuronConstants& k) {
-  const int64_t part_batch = a.part_batch != 0 ? a.part_batch : a.shape.batch;
   const float* drive[kSteps];
   const float* grad_spikes[kSteps];
   const float* added[kSteps];
@@ -190,17 +201,15 @@ BSNN_INLINE void BackFewSteps(const LifBackward& a, int64_t b, int64_t plane,
     drive[t] = a.drive + at;
     grad[t] = a.grad + at;
     added[t] = kAdded ? a.added + at : nullptr;
-    grad_spikes[t] = a.grad_spikes + (t * part_batch + b - a.part_first) * plane;
+    grad_spikes[t] = a.grad_spikes + PartPicture(a, t, b) * plane;
   }
 #pragma GCC ivdep
   for (int64_t i = 0; i < plane; ++i) {
     float potential[kSteps], v = 0;
 #pragma GCC unroll 4
     for (int t = 0; t < kSteps; ++t) {
-      const float u = k.decay * v + drive[t][i];
-      const float s = u > k.threshold ? 1.0f : 0.0f;
-      v = kHard ? (u > k.threshold ? 0.0f : u) : u - s * k.threshold;
-      potential[t] = u;
+      potential[t] = k.decay * v + drive[t][i];
+      v = Reset<kHard>(potential[t], k.threshold);
     }
     float carry = 0;
 #pragma GCC unroll 4
@@ -213,7 +222,7 @@ BSNN_INLINE void BackFewSteps(const LifBackward& a, int64_t b, int64_t plane,
   }
 }
 
-/// Whether BackFewSteps serves the call; if so, it has.
+/// Runs BackFewSteps where it serves the call. Returns whether it did.
 template <bool kHard, bool kDetach, Surrogate kSurrogate>
 BSNN_INLINE bool BackwardFewSteps(const LifBackward& a, int64_t b, const Tiling& tiling) {
   const NeuronConstants constants = ConstantsOf(a.neuron);
@@ -252,8 +261,7 @@ BSNN_INLINE void BackwardPicture(const LifBackward& a, const PooledTiles& pool, 
       const float* const potential =
           a.potential != nullptr ? a.potential + at : w.potential.data() + t * tile;
       float* const grad = a.same_input ? w.step_grad.data() : a.grad + at;
-      const int64_t part_batch = a.part_batch != 0 ? a.part_batch : a.shape.batch;
-      const int64_t part_at = t * part_batch + b - a.part_first;
+      const int64_t part_at = PartPicture(a, t, b);
       const float* grad_spikes =
           pool.on ? w.unpooled.data() : a.grad_spikes + part_at * tiling.plane + begin;
       if (pool.on && count == tile) {
