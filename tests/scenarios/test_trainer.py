@@ -1,10 +1,14 @@
-"""bsnn-train alone: exit codes, events, byte-equal resume, broken checkpoints and data."""
+"""bsnn-train alone: exit codes, events, byte-equal resume, broken checkpoints and data.
+
+BSNN_TEST_DEVICE=cuda:0 has them train on a GPU, where a run is cut in the CUDA passes of convolutions too.
+"""
 import gzip
 import hashlib
 import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import struct
 import subprocess
@@ -13,17 +17,22 @@ import time
 import pytest
 
 BIN = os.environ["BSNN_BIN"]
+DEVICE = os.environ.get("BSNN_TEST_DEVICE", "cpu")
 TIMED = {"images_per_second", "step_seconds", "data_wait_seconds", "checkpoint_stall_seconds", "checkpoint_stall_ratio",
          "checkpoint_write_seconds", "resident_memory_peak_bytes"}
 SPEC = {"data": {"name": "generated", "train_limit": 1280, "test_limit": 256},
         "training": {"epochs": 5, "report_every_steps": 5}, "checkpoint": {"every_steps": 15, "keep_latest": 3}}
+if DEVICE != "cpu":
+    if not shutil.which("nvidia-smi") or subprocess.run(["nvidia-smi", "-L"], capture_output=True).returncode:
+        pytest.skip("no GPU here", allow_module_level=True)
+    SPEC["network"] = {"name": "bireal_resnet8"}
 
 
 def start(folder, *extra, spec=SPEC, data=None, threads=1):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "spec.json").write_text(spec if isinstance(spec, str) else json.dumps(spec))
     return subprocess.Popen([f"{BIN}/bsnn-train", "--spec", folder / "spec.json", "--data", data or folder, "--out",
-                             folder / "out", "--device", "cpu", "--threads", str(threads), *extra],
+                             folder / "out", "--device", DEVICE, "--threads", str(threads), *extra],
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
