@@ -5,6 +5,7 @@
 #include <ATen/ops/from_blob.h>
 
 #include <cmath>
+#include <type_traits>
 
 #include "worker/trainer/dist/ranks.h"
 #include "worker/trainer/nn/cuda/ops.h"
@@ -51,6 +52,20 @@ void TakeRanksStatistics(Ranks& ranks, NormGateSaved& saved, std::vector<double>
                                       variance.data());
 }
 
+/// values [N, C] or [C], times the unit of an int16 x.
+template <class Number>
+void MultiplyByUnit(const NormState& state, std::vector<Number>& values) {
+  const size_t channels = state.unit.size();
+  for (size_t i = 0; channels != 0 && i < values.size(); ++i) values[i] *= state.unit[i % channels];
+}
+
+/// Calls body(const float*) or body(const int16_t*).
+template <class Body>
+void OnValues(const at::Tensor& x, const Body& body) {
+  if (x.scalar_type() == at::kShort) return body(x.const_data_ptr<int16_t>());
+  body(x.const_data_ptr<float>());
+}
+
 /// What NormGateFire's backward pass needs besides tensors.
 struct Saved {
   NormState norm;
@@ -82,13 +97,14 @@ std::vector<double> TakeMoments(const at::Tensor& x, const NormCall& call, NormG
 
 /// The gradient at the normalisation's output, and its sums per picture and channel.
 at::Tensor Delta(const at::Tensor& grad, const at::Tensor& x, const at::Tensor& potential,
-                 const Saved& saved, const std::vector<float>& center, double* sum, double* sum_x) {
+                 const Saved& saved, const std::vector<float>& center, std::vector<double>& sum,
+                 std::vector<double>& sum_x) {
   if (!saved.fires) {
     TakeDeltaSums(grad, x, saved.norm, center, sum, sum_x);
     return grad;
   }
   return RunLifBackwardPass(grad, {.potential = potential}, saved.lif,
-                            {x, center.data(), sum, sum_x});
+                            {x, center.data(), sum.data(), sum_x.data()});
 }
 
 class NormGateFireFunction : public torch::autograd::Function<NormGateFireFunction> {
@@ -127,17 +143,17 @@ class NormGateFireFunction : public torch::autograd::Function<NormGateFireFuncti
     std::vector<double> sum(shape.pictures() * shape.channels), sum_x(sum.size());
     // One copy at most: the residual's gradient goes on in the same memory format.
     const at::Tensor grad = ChannelsLast(grads[0]);
-    const at::Tensor delta = Delta(grad, x, tensors[4], saved, center, sum.data(), sum_x.data());
+    const at::Tensor delta = Delta(grad, x, tensors[4], saved, center, sum, sum_x);
     const kernels::NormGateGradients g = RunNormBackward(saved.norm, sum.data(), sum_x.data());
     at::Tensor grad_x = saved.fires ? delta : EmptyChannelsLast(x.sizes(), x);
-    const kernels::AffineBackward args{.shape = {shape.pixels, shape.channels},
-                                       .grad = delta.const_data_ptr<float>(),
-                                       .x = x.const_data_ptr<float>(),
-                                       .scale = g.scale.data(),
-                                       .shift = g.shift.data(),
-                                       .slope = g.slope.data(),
-                                       .center = center.data(),
-                                       .grad_x = grad_x.mutable_data_ptr<float>()};
+    const kernels::AffineBackward<float> args{.shape = {shape.pixels, shape.channels},
+                                              .grad = delta.const_data_ptr<float>(),
+                                              .x = x.const_data_ptr<float>(),
+                                              .scale = g.scale.data(),
+                                              .shift = g.shift.data(),
+                                              .slope = g.slope.data(),
+                                              .center = center.data(),
+                                              .grad_x = grad_x.mutable_data_ptr<float>()};
     ForPictures(x.size(0), shape.pixels * shape.channels, [&](int64_t first, int64_t last) {
       kernels::RunAffineBackward(args, first, last);
     });
@@ -250,32 +266,48 @@ NormMap MakeNormMap(const NormCall& call, NormState& state) {
 
 at::Tensor ApplyNormMap(const at::Tensor& x, const NormState& state, const NormMap& map,
                         const at::Tensor& residual) {
-  at::Tensor y = EmptyChannelsLast(x.sizes(), x);
+  at::Tensor y =
+      at::empty(x.sizes(), x.options().dtype(at::kFloat), at::MemoryFormat::ChannelsLast);
   const at::Tensor added = residual.defined() ? ChannelsLast(residual) : residual;
   const kernels::Pictures shape{state.saved.shape.pixels, state.saved.shape.channels};
-  const kernels::AffineForward args{
-      .shape = shape,
-      .x = x.const_data_ptr<float>(),
-      .scale = map.scale.data(),
-      .shift = map.shift.data(),
-      .residual = added.defined() ? added.const_data_ptr<float>() : nullptr,
-      .y = y.mutable_data_ptr<float>()};
-  ForPictures(x.size(0), shape.pixels * shape.channels,
-              [&](int64_t first, int64_t last) { kernels::RunAffineForward(args, first, last); });
+  std::vector<float> scale = map.scale;
+  MultiplyByUnit(state, scale);
+  OnValues(x, [&](const auto* values) {
+    const kernels::AffineForward<std::remove_cvref_t<decltype(*values)>> args{
+        .shape = shape,
+        .x = values,
+        .scale = scale.data(),
+        .shift = map.shift.data(),
+        .residual = added.defined() ? added.const_data_ptr<float>() : nullptr,
+        .y = y.mutable_data_ptr<float>()};
+    ForPictures(x.size(0), shape.pixels * shape.channels,
+                [&](int64_t first, int64_t last) { kernels::RunAffineForward(args, first, last); });
+  });
   return y;
 }
 
+void ApplyUnit(const NormState& state, std::vector<double>& sum, std::vector<double>& square) {
+  MultiplyByUnit(state, sum);
+  MultiplyByUnit(state, square);
+  MultiplyByUnit(state, square);
+}
+
 void TakeDeltaSums(const at::Tensor& grad, const at::Tensor& x, const NormState& state,
-                   const std::vector<float>& center, double* sum_delta, double* sum_delta_x) {
+                   const std::vector<float>& center, std::vector<double>& sum_delta,
+                   std::vector<double>& sum_delta_x) {
   const kernels::NormGateShape& shape = state.saved.shape;
-  const kernels::DeltaSums args{{shape.pixels, shape.channels},
-                                grad.const_data_ptr<float>(),
-                                x.const_data_ptr<float>(),
-                                center.data(),
-                                sum_delta,
-                                sum_delta_x};
-  ForPictures(x.size(0), shape.pixels * shape.channels,
-              [&](int64_t first, int64_t last) { kernels::RunDeltaSums(args, first, last); });
+  OnValues(x, [&](const auto* values) {
+    const kernels::DeltaSums<std::remove_cvref_t<decltype(*values)>> args{
+        .shape = {shape.pixels, shape.channels},
+        .grad = grad.const_data_ptr<float>(),
+        .x = values,
+        .center = center.data(),
+        .sum_delta = sum_delta.data(),
+        .sum_delta_x = sum_delta_x.data()};
+    ForPictures(x.size(0), shape.pixels * shape.channels,
+                [&](int64_t first, int64_t last) { kernels::RunDeltaSums(args, first, last); });
+  });
+  MultiplyByUnit(state, sum_delta_x);
 }
 
 kernels::NormGateGradients RunNormBackward(const NormState& state, const double* sum_delta,
@@ -286,12 +318,18 @@ kernels::NormGateGradients RunNormBackward(const NormState& state, const double*
       SumDoubles(*state.ranks, values, count);
     };
   }
-  return kernels::NormGateBackward(state.saved, state.energy_is_fixed, sum_delta, sum_delta_x,
-                                   sum_over_ranks);
+  kernels::NormGateGradients out = kernels::NormGateBackward(
+      state.saved, state.energy_is_fixed, sum_delta, sum_delta_x, sum_over_ranks);
+  MultiplyByUnit(state, out.slope);
+  return out;
 }
 
 std::vector<float> CenterOf(const NormState& state) {
-  return {state.saved.mean.begin(), state.saved.mean.end()};
+  std::vector<float> out(state.saved.mean.begin(), state.saved.mean.end());
+  for (size_t c = 0; c < state.unit.size(); ++c) {
+    out[c] = state.unit[c] == 0 ? 0 : out[c] / state.unit[c];  // where the unit is 0, so is x
+  }
+  return out;
 }
 
 at::Tensor GradientOf(const at::Tensor& parameter, const std::vector<double>& values) {

@@ -51,7 +51,7 @@ struct Backward {
   const Saved& saved;
   const at::Tensor& bits;
   const at::Tensor& x;      ///< the neuron's input
-  const at::Tensor& y;      ///< the convolution's output
+  const at::Tensor& y;      ///< the convolution's output, int16 in units of the weight's scale
   const at::Tensor& grad;   ///< of the block's output
   const at::Tensor& added;  ///< to the gradient of x; or undefined
   std::vector<float> center;
@@ -66,22 +66,23 @@ struct Backward {
 
   void TakeSums() {
     std::vector<double> sum(conv().pictures * conv().out), sum_x(sum.size());
-    TakeDeltaSums(grad, y, saved.norm, center, sum.data(), sum_x.data());
+    TakeDeltaSums(grad, y, saved.norm, center, sum, sum_x);
     norm = RunNormBackward(saved.norm, sum.data(), sum_x.data());
   }
 
   /// The gradient of the convolution's output, of `count` pictures from `first` on.
   void MapGradient(int64_t first, int64_t count, float* to) const {
     const int64_t row = first * conv().out;
-    kernels::RunAffineBackward({.shape = pictures(),
-                                .grad = grad.const_data_ptr<float>() + first * plane(),
-                                .x = y.const_data_ptr<float>() + first * plane(),
-                                .scale = norm.scale.data() + row,
-                                .shift = norm.shift.data() + row,
-                                .slope = norm.slope.data(),
-                                .center = center.data(),
-                                .grad_x = to},
-                               0, count);
+    kernels::RunAffineBackward(
+        kernels::AffineBackward<int16_t>{.shape = pictures(),
+                                         .grad = grad.const_data_ptr<float>() + first * plane(),
+                                         .x = y.const_data_ptr<int16_t>() + first * plane(),
+                                         .scale = norm.scale.data() + row,
+                                         .shift = norm.shift.data() + row,
+                                         .slope = norm.slope.data(),
+                                         .center = center.data(),
+                                         .grad_x = to},
+        0, count);
   }
 
   kernels::LifBackward Neuron(float* grad_x) const {
@@ -100,7 +101,7 @@ struct InputAndWeight {
 /// Whole passes, one behind the other: for small batches, and large weights, whose sums could not
 /// be kept for each share of the parts.
 InputAndWeight RunWhole(const Backward& b, bool wants_weight) {
-  at::Tensor grad_y = EmptyChannelsLast(b.y.sizes(), b.y);
+  at::Tensor grad_y = EmptyChannelsLast(b.y.sizes(), b.x);
   float* const to = grad_y.mutable_data_ptr<float>();
   ForPictures(b.conv().pictures, b.plane(), [&](int64_t first, int64_t last) {
     b.MapGradient(first, last - first, to + first * b.plane());
@@ -141,13 +142,13 @@ InputAndWeight RunParts(const Backward& b, const Parts& parts, const kernels::Gr
   const BinaryConvShape& s = b.conv();
   InputAndWeight out{EmptyChannelsLast(b.x.sizes(), b.x), {}};
   at::Tensor sums;
-  if (wants_weight) sums = at::zeros({plan.shares, plan.share_size}, b.y.options());
+  if (wants_weight) sums = at::zeros({plan.shares, plan.share_size}, b.x.options());
   float* const summed = wants_weight ? sums.mutable_data_ptr<float>() : nullptr;
   const kernels::LifBackward neuron = b.Neuron(out.input.mutable_data_ptr<float>());
   const int64_t pictures = b.steps() * parts.batch;
   at::parallel_for(0, plan.shares, 1, [&](int64_t first_share, int64_t last_share) {
-    at::Tensor grad_y = at::empty({pictures, b.plane()}, b.y.options());
-    at::Tensor grad_spikes = at::empty({pictures, s.height * s.width * s.in}, b.y.options());
+    at::Tensor grad_y = at::empty({pictures, b.plane()}, b.x.options());
+    at::Tensor grad_spikes = at::empty({pictures, s.height * s.width * s.in}, b.x.options());
     for (int64_t share = first_share; share < last_share; ++share) {
       const int64_t last = parts.count * (share + 1) / plan.shares;
       for (int64_t i = parts.count * share / plan.shares; i < last; ++i) {
@@ -173,9 +174,12 @@ class FireConvNormFunction : public torch::autograd::Function<FireConvNormFuncti
     ctx->set_materialize_grads(false);  // of an input that no other shortcut takes
     Saved saved{MakeSpikeConvState(x, weight, options), {}, lif, call.residual.defined()};
     const BinaryConvShape& s = saved.conv.shape;
-    at::Tensor y = EmptyChannelsLast({s.pictures, s.out, s.out_height(), s.out_width()}, x);
+    at::Tensor y = at::empty({s.pictures, s.out, s.out_height(), s.out_width()},
+                             x.options().dtype(at::kShort), at::MemoryFormat::ChannelsLast);
     at::Tensor bits = at::empty({s.bit_bytes()}, x.options().dtype(at::kByte));
     saved.norm = MakeNormState(y.sizes(), call);
+    saved.norm.unit.assign(saved.conv.weights->scale.begin(),
+                           saved.conv.weights->scale.begin() + s.out);
     TakeStatistics(norm, call, FireAndConvolve(x, saved, call, bits, y), saved.norm);
     const NormMap map = MakeNormMap(call, saved.norm);
     const at::Tensor out = ApplyNormMap(y, saved.norm, map, saved.adds_input ? x : at::Tensor());
@@ -221,7 +225,7 @@ class FireConvNormFunction : public torch::autograd::Function<FireConvNormFuncti
     const int64_t steps = saved.lif.steps, batch = s.pictures / steps;
     std::vector<int64_t> fired(call.spike_count.defined() ? s.pictures : 0);
     uint8_t* const packed = bits.mutable_data_ptr<uint8_t>();
-    float* const to = y.mutable_data_ptr<float>();
+    int16_t* const to = y.mutable_data_ptr<int16_t>();
     const kernels::LifForward neuron{
         .shape = {steps, batch, s.height * s.width, s.in},
         .neuron = saved.lif.neuron,
@@ -237,10 +241,12 @@ class FireConvNormFunction : public torch::autograd::Function<FireConvNormFuncti
         for (int64_t n = b; n < s.pictures; n += batch) {
           kernels::RunBinaryConv(s, *saved.conv.weights, packed, to, n, n + 1);
           if (square.empty()) continue;
-          kernels::PictureMoments({s.out_pixels(), s.out}, to, sum.data(), square.data(), n, n + 1);
+          kernels::PictureMoments({s.out_pixels(), s.out}, to, s.taps() * s.in, sum.data(),
+                                  square.data(), n, n + 1);
         }
       }
     });
+    ApplyUnit(saved.norm, sum, square);
     CountSpikes(fired, steps, s.height * s.width * s.in, call.spike_count);
     return square;
   }
@@ -257,7 +263,7 @@ FiredNorm FireConvNorm(const at::Tensor& x, const at::Tensor& weight, const LifO
   TORCH_CHECK(
       !call.neuron && !call.same_input && (!call.residual.defined() || call.residual.is_same(x)),
       "FireConvNorm: allowed behind the normalisation: a residual that is x, or none");
-  if (!CanPackSpikes(x) || (call.gate != nullptr && !HasFusedGate(call.gate->spec))) {
+  if (!CanPackSpikes(x, weight) || (call.gate != nullptr && !HasFusedGate(call.gate->spec))) {
     const at::Tensor y = SpikeConv2d(Lif(x, lif, call.spike_count), weight, options);
     return {NormGateFire(y, norm, call), x};
   }

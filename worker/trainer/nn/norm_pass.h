@@ -1,5 +1,6 @@
 /// What the passes of a normalisation over CPU memory share: NormGateFire and FireConvNorm. Private
-/// to nn/. Sizes: N = T*B pictures, C channels.
+/// to nn/. Sizes: N = T*B pictures, C channels. What is normalised is float32, or int16 in units of
+/// the channel: half of what goes through memory, where it is a whole number in such units.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,7 +16,8 @@ namespace bsnn::trainer {
 struct NormState {
   kernels::NormGateSaved saved;
   bool energy_is_fixed = false;
-  Ranks* ranks = nullptr;  ///< whose statistics were taken together
+  Ranks* ranks = nullptr;   ///< whose statistics were taken together
+  std::vector<float> unit;  ///< [C] of an int16 x; empty: x is float32
 };
 
 /// For a normalisation of [N, C, H, W]; nothing taken yet.
@@ -23,6 +25,9 @@ NormState MakeNormState(at::IntArrayRef sizes, const NormCall& call);
 
 /// Whether TakeStatistics wants kernels::PictureMoments of what is normalised.
 bool WantsMoments(const NormCall& call);
+
+/// Moments of an int16 x, [N, C], from numbers of its units to what they stand for.
+void ApplyUnit(const NormState& state, std::vector<double>& sum, std::vector<double>& square);
 
 /// Fills state.saved from the pictures' moments (state.saved.sum and `square`, [N, C], where they
 /// are wanted) and the parameters; moves the running statistics in training.
@@ -39,16 +44,18 @@ NormMap MakeNormMap(const NormCall& call, NormState& state);
 at::Tensor ApplyNormMap(const at::Tensor& x, const NormState& state, const NormMap& map,
                         const at::Tensor& residual);
 
-/// kernels::RunDeltaSums of all pictures: grad and x are channels-last, sum_delta and sum_delta_x
-/// [N, C].
+/// kernels::RunDeltaSums of all pictures, in x's own values: grad and x are channels-last,
+/// sum_delta and sum_delta_x [N, C].
 void TakeDeltaSums(const at::Tensor& grad, const at::Tensor& x, const NormState& state,
-                   const std::vector<float>& center, double* sum_delta, double* sum_delta_x);
+                   const std::vector<float>& center, std::vector<double>& sum_delta,
+                   std::vector<double>& sum_delta_x);
 
-/// kernels::NormGateBackward, over the ranks where they took their statistics together.
+/// kernels::NormGateBackward, over the ranks where they took their statistics together; its slope
+/// is of x in its units.
 kernels::NormGateGradients RunNormBackward(const NormState& state, const double* sum_delta,
                                            const double* sum_delta_x);
 
-/// state.saved.mean in float32: the center that the passes' sums are taken around.
+/// state.saved.mean in float32, in x's units: the center that the passes' sums are taken around.
 std::vector<float> CenterOf(const NormState& state);
 at::Tensor GradientOf(const at::Tensor& parameter, const std::vector<double>& values);
 

@@ -34,9 +34,17 @@ class SpikeConvFunction : public torch::autograd::Function<SpikeConvFunction> {
     const float* const x = spikes.const_data_ptr<float>();
     uint8_t* const packed = bits.mutable_data_ptr<uint8_t>();
     float* const to = y.mutable_data_ptr<float>();
+    const int64_t plane = s.out_pixels() * s.out;
     ForPictures(s.pictures, s.height * s.width * s.in, [&](int64_t first, int64_t last) {
+      BinaryConvShape one = s;
+      one.pictures = 1;
+      std::vector<int16_t> counts(plane);
       kernels::PackSpikes(s, x, packed, first, last);
-      kernels::RunBinaryConv(s, *state.weights, packed, to, first, last);
+      for (int64_t n = first; n < last; ++n) {
+        kernels::RunBinaryConv(one, *state.weights, packed + n * s.bit_picture(), counts.data(), 0,
+                               1);
+        kernels::ScaleCounts(s, *state.weights, counts.data(), s.out_pixels(), to + n * plane);
+      }
     });
     ctx->save_for_backward({bits});
     Keep(ctx, state);
@@ -69,7 +77,9 @@ void CheckSpikeConv(const char* what, const at::Tensor& x, const at::Tensor& wei
               ", padding ", s.padding, "; allowed: at least one output pixel");
 }
 
-bool CanPackSpikes(const at::Tensor& x) { return x.is_cpu() && x.size(1) % 8 == 0; }
+bool CanPackSpikes(const at::Tensor& x, const at::Tensor& weight) {
+  return x.is_cpu() && x.size(1) % 8 == 0 && weight[0].numel() <= kernels::kMostFanIn;
+}
 
 SpikeConvState MakeSpikeConvState(const at::Tensor& x, const at::Tensor& weight,
                                   const ConvOptions& options) {
@@ -125,7 +135,7 @@ at::Tensor SpikeConv2d(const at::Tensor& spikes, const at::Tensor& weight,
   if (cuda::Serves(spikes) && options.powers_of_two) {
     return cuda::SpikeConv2d(spikes, weight, options);
   }
-  if (!CanPackSpikes(spikes)) return Conv2d(spikes, weight, options);
+  if (!CanPackSpikes(spikes, weight)) return Conv2d(spikes, weight, options);
   return SpikeConvFunction::apply(spikes, weight, options);
 }
 

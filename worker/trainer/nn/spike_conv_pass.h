@@ -20,8 +20,8 @@ struct SpikeConvState {
 /// Throws c10::Error where SpikeConv2d says so.
 void CheckSpikeConv(const char* what, const at::Tensor& x, const at::Tensor& weight,
                     const ConvOptions& options);
-/// Whether kernels/binary_conv.h serves such an input.
-bool CanPackSpikes(const at::Tensor& x);
+/// Whether kernels/binary_conv.h serves such an input and weight.
+bool CanPackSpikes(const at::Tensor& x, const at::Tensor& weight);
 SpikeConvState MakeSpikeConvState(const at::Tensor& x, const at::Tensor& weight,
                                   const ConvOptions& options);
 

@@ -84,8 +84,9 @@ TEST(FireConvNorm, IsTheNeuronTheConvolutionAndTheNormalisation) {
     ASSERT_EQ(fused.size(), separate.size());
     for (size_t i = 0; i < fused.size(); ++i) {
       SCOPED_TRACE(fused[i].first);
-      const bool sums = fused[i].first.starts_with("dL/d");
-      EXPECT_LE(Difference(fused[i].second, separate[i].second), sums ? 1e-6 : 0);
+      // Sums of whole numbers are exact there, and rounded in the separate operations.
+      const bool whole = fused[i].first == "spikes" || fused[i].first == "mean";
+      EXPECT_LE(Difference(fused[i].second, separate[i].second), whole ? 0 : 1e-6);
     }
   }
 }

@@ -69,12 +69,12 @@ namespace {
 
 constexpr int64_t kPixels = 4;  // output pixels worked on together
 
-/// y [kPixels, O] of kPixels windows.
+/// counts [kPixels, O] of kPixels windows.
 using Product = void (*)(const BinaryWeights& weights, const uint64_t* windows, int64_t words,
-                         int64_t out, float* y);
+                         int64_t out, int16_t* counts);
 
 BSNN_CLONES void ProductPlain(const BinaryWeights& weights, const uint64_t* windows, int64_t words,
-                              int64_t out, float* y) {
+                              int64_t out, int16_t* counts) {
   const int64_t padded = DivideUp(out, 8) * 8;
   for (int64_t p = 0; p < kPixels; ++p) {
     const uint64_t* const window = windows + p * words;
@@ -87,7 +87,7 @@ BSNN_CLONES void ProductPlain(const BinaryWeights& weights, const uint64_t* wind
         for (int i = 0; i < 4; ++i) count[i] += __builtin_popcountll(window[k] & signs[i]);
       }
       for (int64_t i = 0; i < std::min<int64_t>(4, out - o); ++i) {
-        y[p * out + o + i] = static_cast<float>(2 * count[i] - spikes) * weights.scale[o + i];
+        counts[p * out + o + i] = static_cast<int16_t>(2 * count[i] - spikes);
       }
     }
   }
@@ -96,7 +96,7 @@ BSNN_CLONES void ProductPlain(const BinaryWeights& weights, const uint64_t* wind
 #if defined(__x86_64__)
 
 #define BSNN_POPCNT_TARGET \
-  __attribute__((target("avx512f,avx512dq,avx512vl,avx512vpopcntdq,popcnt")))
+  __attribute__((target("avx512f,avx512bw,avx512vl,avx512vpopcntdq,popcnt")))
 
 BSNN_POPCNT_TARGET inline __m512i CountMatches(__m512i signs, uint64_t window) {
   const __m512i spikes = _mm512_set1_epi64(static_cast<int64_t>(window));
@@ -105,7 +105,7 @@ BSNN_POPCNT_TARGET inline __m512i CountMatches(__m512i signs, uint64_t window) {
 
 /// 8 outputs a register: the whole of a product is and, count, add.
 BSNN_POPCNT_TARGET void ProductAvx512(const BinaryWeights& weights, const uint64_t* windows,
-                                      int64_t words, int64_t out, float* y) {
+                                      int64_t words, int64_t out, int16_t* counts) {
   const int64_t padded = DivideUp(out, 8) * 8;
   __m512i spikes[kPixels];
   for (int64_t p = 0; p < kPixels; ++p) {
@@ -123,11 +123,10 @@ BSNN_POPCNT_TARGET void ProductAvx512(const BinaryWeights& weights, const uint64
       }
     }
     const auto mask = static_cast<__mmask8>((1u << std::min<int64_t>(8, out - o)) - 1);
-    const __m256 scale = _mm256_maskz_loadu_ps(mask, weights.scale.data() + o);
 #pragma GCC unroll 4
     for (int64_t p = 0; p < kPixels; ++p) {
       const __m512i sum = _mm512_sub_epi64(_mm512_slli_epi64(count[p], 1), spikes[p]);
-      _mm256_mask_storeu_ps(y + p * out + o, mask, _mm256_mul_ps(_mm512_cvtepi64_ps(sum), scale));
+      _mm_mask_storeu_epi16(counts + p * out + o, mask, _mm512_cvtepi64_epi16(sum));
     }
   }
 }
@@ -136,7 +135,7 @@ BSNN_POPCNT_TARGET void ProductAvx512(const BinaryWeights& weights, const uint64
 
 Product BestProduct() {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+  if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512vpopcntdq")) {
     return ProductAvx512;
   }
@@ -147,14 +146,14 @@ Product BestProduct() {
 }  // namespace
 
 void RunBinaryConv(const BinaryConvShape& s, const BinaryWeights& weights, const uint8_t* bits,
-                   float* y, int64_t first, int64_t last) {
+                   int16_t* counts, int64_t first, int64_t last) {
   static const Product product = BestProduct();
   const int64_t words = s.words(), pixels = s.out_pixels();
   std::vector<uint64_t> windows(kPixels * words);
-  std::vector<float> rest(kPixels * s.out);
+  std::vector<int16_t> rest(kPixels * s.out);
   for (int64_t n = first; n < last; ++n) {
     const uint8_t* const picture = bits + n * s.bit_picture();
-    float* const to = y + n * pixels * s.out;
+    int16_t* const to = counts + n * pixels * s.out;
     int64_t h = 0, w = 0;
     for (int64_t begin = 0; begin < pixels; begin += kPixels) {
       const int64_t count = std::min(kPixels, pixels - begin);
@@ -162,10 +161,18 @@ void RunBinaryConv(const BinaryConvShape& s, const BinaryWeights& weights, const
         GatherWindow(s, picture, h, w, 1, windows.data() + p * words);
         if (++w == s.out_width()) w = 0, ++h;
       }
-      float* const into = count == kPixels ? to + begin * s.out : rest.data();
+      int16_t* const into = count == kPixels ? to + begin * s.out : rest.data();
       product(weights, windows.data(), words, s.out, into);
       if (count < kPixels) std::copy_n(rest.data(), count * s.out, to + begin * s.out);
     }
+  }
+}
+
+BSNN_CLONES void ScaleCounts(const BinaryConvShape& s, const BinaryWeights& weights,
+                             const int16_t* counts, int64_t pixels, float* y) {
+  for (int64_t p = 0; p < pixels; ++p, counts += s.out, y += s.out) {
+    const float* const scale = weights.scale.data();
+    for (int64_t o = 0; o < s.out; ++o) y[o] = static_cast<float>(counts[o]) * scale[o];
   }
 }
 

@@ -4,7 +4,7 @@
 /// Spikes are 0 or 1 and weights -scale_o or +scale_o, so that one operand of each product is
 /// exact:
 ///  - forward: with s a window's spikes as bits and w a channel's signs as bits (1 is +),
-///    y = scale_o (2 popcount(s & w) - popcount(s)): a whole number, rounded once by the scale;
+///    y = scale_o count, count = 2 popcount(s & w) - popcount(s), a whole number of 16 bits;
 ///  - backward: sums of real gradients, each with a sign (dL/dx) or picked by a bit (dL/dweight).
 ///    The sums of each few (5 or 6) of 64 gradients are tabulated for all patterns, for 16 lanes at
 ///    once; a sum of 64 is then 13 or 11 look-ups and additions in place of 64 products, float32
@@ -18,7 +18,8 @@
 
 namespace bsnn::trainer::kernels {
 
-/// x [N, H, W, I], y [N, H', W', O], weight [O, I, k, k]; zero padding on all sides.
+/// x [N, H, W, I], y [N, H', W', O], weight [O, I, k, k], k k I up to kMostFanIn; zero padding on
+/// all sides.
 struct BinaryConvShape {
   int64_t pictures = 1;  ///< N
   int64_t height = 1;    ///< H
@@ -43,6 +44,8 @@ struct BinaryConvShape {
   int64_t bit_bytes() const { return pictures * bit_picture() + 8; }
 };
 
+inline constexpr int64_t kMostFanIn = 32767;  // what a count can reach
+
 /// The signs of a layer's effective weights, in the orders that the passes want.
 struct BinaryWeights {
   std::vector<float> scale;       ///< [O rounded up to 8]
@@ -60,9 +63,12 @@ void PackBinaryWeights(const BinaryConvShape& shape, const float* weight, Binary
 void PackSpikes(const BinaryConvShape& shape, const float* spikes, uint8_t* bits, int64_t first,
                 int64_t last);
 
-/// y [N, H', W', O]. Pictures [first, last).
+/// counts [N, H', W', O]: y in units of the scale. Pictures [first, last).
 void RunBinaryConv(const BinaryConvShape& shape, const BinaryWeights& weights, const uint8_t* bits,
-                   float* y, int64_t first, int64_t last);
+                   int16_t* counts, int64_t first, int64_t last);
+/// y [P, O] from the counts of P pixels.
+void ScaleCounts(const BinaryConvShape& shape, const BinaryWeights& weights, const int16_t* counts,
+                 int64_t pixels, float* y);
 
 /// dL/dx [N, H, W, I] from dL/dy [N, H', W', O]. Units [first, last) of GradInputUnits().
 int64_t GradInputUnits(const BinaryConvShape& shape);
