@@ -17,7 +17,7 @@ SHARED = pathlib.Path(os.environ.get("BSNN_SHARED", pathlib.Path(__file__).paren
 FINAL = {job_pb2.Job.SUCCEEDED, job_pb2.Job.FAILED, job_pb2.Job.CANCELLED, job_pb2.Job.EXPIRED}
 # Measured on the wall clock: not equal between two runs of one spec.
 TIMED = {"images_per_second", "step_seconds", "data_wait_seconds", "checkpoint_stall_seconds", "checkpoint_stall_ratio",
-         "checkpoint_write_seconds", "resident_memory_peak_bytes"}
+         "checkpoint_write_seconds", "resident_memory_peak_bytes", "device_memory_peak_bytes"}
 
 
 def wait_for(what, condition, seconds=60.0):
