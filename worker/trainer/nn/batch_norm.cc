@@ -308,6 +308,10 @@ void TakeDeltaSums(const at::Tensor& grad, const at::Tensor& x, const NormState&
                 [&](int64_t first, int64_t last) { kernels::RunDeltaSums(args, first, last); });
   });
   MultiplyByUnit(state, sum_delta_x);
+  for (size_t i = 0; !state.unit.empty() && i < sum_delta.size(); ++i) {
+    const size_t c = i % state.unit.size();
+    if (state.unit[c] == 0) sum_delta_x[i] = -state.saved.mean[c] * sum_delta[i];  // x is 0
+  }
 }
 
 kernels::NormGateGradients RunNormBackward(const NormState& state, const double* sum_delta,
@@ -327,7 +331,7 @@ kernels::NormGateGradients RunNormBackward(const NormState& state, const double*
 std::vector<float> CenterOf(const NormState& state) {
   std::vector<float> out(state.saved.mean.begin(), state.saved.mean.end());
   for (size_t c = 0; c < state.unit.size(); ++c) {
-    out[c] = state.unit[c] == 0 ? 0 : out[c] / state.unit[c];  // where the unit is 0, so is x
+    out[c] = state.unit[c] == 0 ? 0 : out[c] / state.unit[c];  // of no use where the unit is 0
   }
   return out;
 }

@@ -7,6 +7,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "tests/worker/trainer/nn/tensors.h"
+#include "worker/trainer/nn/kernels/affine.h"
 #include "worker/trainer/nn/spike_conv.h"
 
 namespace bsnn::trainer {
@@ -18,6 +19,7 @@ struct Case {
   bool gate = true;
   bool training = true;
   spec::NeuronSpec neuron = {};
+  bool scaled = false;  ///< weights are not -1 and +1, and one output's are 0
 };
 
 /// Everything that a block gives: outputs, gradients, and what it counts and moves.
@@ -25,7 +27,10 @@ using Results = std::vector<std::pair<std::string, at::Tensor>>;
 
 Results RunBlock(const Case& c, bool fused) {
   const at::Tensor x = Leaf(NormalActivations({c.steps * c.batch, c.in, c.side, c.side + 1}, 1)),
-                   weight = Leaf(Normal({c.out, c.in, 3, 3}, 2).ge(0).to(at::kFloat).mul(2).sub(1));
+                   signs = Normal({c.out, c.in, 3, 3}, 2).ge(0).to(at::kFloat).mul(2).sub(1),
+                   scale = Normal({c.out, 1, 1, 1}, 10).abs().add(0.1),
+                   weight = Leaf(c.scaled ? signs.mul(scale) : signs);
+  if (c.scaled) weight.data()[1].zero_();
   const BatchNorm norm{Leaf(Normal({c.out}, 3).abs().add(0.5)), Leaf(Normal({c.out}, 4)),
                        Normal({c.out}, 5), Normal({c.out}, 6).abs().add(0.5)};
   const Gate gate{{}, Leaf(Normal({c.steps}, 7).abs().add(1)), {}};
@@ -77,17 +82,41 @@ TEST(FireConvNorm, IsTheNeuronTheConvolutionAndTheNormalisation) {
       all.push_back(c);
     }
   }
+  for (const bool training : {true, false}) {
+    all.push_back({2, 32, 16, 24, 6, 1, false, true, training, {}, true});
+  }
   for (const Case& c : all) {
-    SCOPED_TRACE(testing::Message()
-                 << c.steps << " x " << c.batch << ", " << c.in << " to " << c.out);
+    SCOPED_TRACE(testing::Message() << c.steps << " x " << c.batch << ", " << c.in << " to "
+                                    << c.out << (c.scaled ? ", scaled" : ""));
     const Results fused = RunBlock(c, true), separate = RunBlock(c, false);
     ASSERT_EQ(fused.size(), separate.size());
     for (size_t i = 0; i < fused.size(); ++i) {
       SCOPED_TRACE(fused[i].first);
       // Sums of whole numbers are exact there, and rounded in the separate operations.
-      const bool whole = fused[i].first == "spikes" || fused[i].first == "mean";
+      const bool whole = fused[i].first == "spikes" || (fused[i].first == "mean" && !c.scaled);
       EXPECT_LE(Difference(fused[i].second, separate[i].second), whole ? 0 : 1e-6);
     }
+  }
+}
+
+TEST(PictureMoments, OfWholeNumbersAreExactWhereTheirSquaresFillInt32) {
+  constexpr int64_t kPixels = 3000, kChannels = 3, kMost = 32767;
+  std::vector<int16_t> x(kPixels * kChannels);
+  for (size_t i = 0; i < x.size(); ++i) {
+    x[i] = static_cast<int16_t>(i % 2 == 0 ? kMost - int64_t(i % 7) : int64_t(i % 11) - kMost);
+  }
+  std::vector<double> sum(kChannels), square(kChannels);
+  kernels::PictureMoments({kPixels, kChannels}, x.data(), kMost, sum.data(), square.data(), 0, 1);
+  for (int64_t c = 0; c < kChannels; ++c) {
+    int64_t whole = 0, squares = 0;
+    for (int64_t p = 0; p < kPixels; ++p) {
+      const int64_t value = x[p * kChannels + c];
+      whole += value;
+      squares += value * value;
+    }
+    EXPECT_EQ(sum[c], static_cast<double>(whole));
+    const double about_mean = static_cast<double>(squares) - sum[c] * sum[c] / kPixels;
+    EXPECT_NEAR(square[c] / about_mean, 1, 1e-12);
   }
 }
 
