@@ -11,13 +11,11 @@ import time
 
 import grpc
 from bsnn.v1 import checkpoint_pb2, checkpoint_pb2_grpc, job_pb2, job_pb2_grpc, spec_pb2, worker_pb2_grpc
+from timed import TIMED
 
 BIN = pathlib.Path(os.environ["BSNN_BIN"])
 SHARED = pathlib.Path(os.environ.get("BSNN_SHARED", pathlib.Path(__file__).parents[2] / ".." / "shared")).resolve()
 FINAL = {job_pb2.Job.SUCCEEDED, job_pb2.Job.FAILED, job_pb2.Job.CANCELLED, job_pb2.Job.EXPIRED}
-# Measured on the wall clock: not equal between two runs of one spec.
-TIMED = {"images_per_second", "step_seconds", "data_wait_seconds", "checkpoint_stall_seconds", "checkpoint_stall_ratio",
-         "checkpoint_write_seconds", "resident_memory_peak_bytes", "device_memory_peak_bytes"}
 
 
 def wait_for(what, condition, seconds=60.0):

@@ -15,11 +15,10 @@ import subprocess
 import time
 
 import pytest
+from timed import TIMED
 
 BIN = os.environ["BSNN_BIN"]
 DEVICE = os.environ.get("BSNN_TEST_DEVICE", "cpu")
-TIMED = {"images_per_second", "step_seconds", "data_wait_seconds", "checkpoint_stall_seconds", "checkpoint_stall_ratio",
-         "checkpoint_write_seconds", "resident_memory_peak_bytes", "device_memory_peak_bytes"}
 SPEC = {"data": {"name": "generated", "train_limit": 1280, "test_limit": 256},
         "training": {"epochs": 5, "report_every_steps": 5}, "checkpoint": {"every_steps": 15, "keep_latest": 3}}
 if DEVICE != "cpu":

@@ -62,30 +62,29 @@ Results RunBlock(const Case& c, bool fused) {
 }
 
 TEST(FireConvNorm, IsTheNeuronTheConvolutionAndTheNormalisation) {
-  const std::vector<Case> cases = {{2, 32, 32, 32, 8, 1, true},    // in four parts of 8
-                                   {2, 37, 32, 64, 6, 2, false},   // the last part smaller
-                                   {3, 21, 40, 40, 5, 1, true},    // parts of 5
-                                   {1, 70, 8, 72, 4, 1, false},    // parts of 16
-                                   {4, 5, 64, 64, 5, 1, true},     // too few parts: whole passes
-                                   {2, 40, 256, 256, 2, 1, true},  // sums too large for parts
-                                   {2, 32, 32, 32, 6, 1, true, false},  // no gate
-                                   {2, 32, 16, 16, 6, 1, true, true, false},
-                                   {2, 32, 16, 24, 6, 2, false, false, false},
-                                   {3, 8, 12, 16, 5, 1, false}};  // in separate operations
-  std::vector<Case> all = cases;
+  std::vector<Case> cases = {{2, 32, 32, 32, 8, 1, true},         // in four parts of 8
+                             {2, 37, 32, 64, 6, 2, false},        // the last part smaller
+                             {3, 21, 40, 40, 5, 1, true},         // parts of 5
+                             {1, 70, 8, 72, 4, 1, false},         // parts of 16
+                             {4, 5, 64, 64, 5, 1, true},          // too few parts: whole passes
+                             {2, 40, 256, 256, 2, 1, true},       // sums too large for parts
+                             {2, 32, 32, 32, 6, 1, true, false},  // no gate
+                             {2, 32, 16, 16, 6, 1, true, true, false},
+                             {2, 32, 16, 24, 6, 2, false, false, false},
+                             {3, 8, 12, 16, 5, 1, false}};  // in separate operations
   for (const bool detach : {false, true}) {
     for (const spec::Reset reset : {spec::Reset::kHard, spec::Reset::kSoft}) {
       Case c{2, 32, 16, 16, 4, 1, detach};
       c.neuron.reset = reset;
       c.neuron.detach_reset = detach;
       c.neuron.surrogate = spec::Surrogate::kSigmoid;
-      all.push_back(c);
+      cases.push_back(c);
     }
   }
   for (const bool training : {true, false}) {
-    all.push_back({2, 32, 16, 24, 6, 1, false, true, training, {}, true});
+    cases.push_back({2, 32, 16, 24, 6, 1, false, true, training, {}, true});
   }
-  for (const Case& c : all) {
+  for (const Case& c : cases) {
     SCOPED_TRACE(testing::Message() << c.steps << " x " << c.batch << ", " << c.in << " to "
                                     << c.out << (c.scaled ? ", scaled" : ""));
     const Results fused = RunBlock(c, true), separate = RunBlock(c, false);
