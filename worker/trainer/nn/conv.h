@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "worker/trainer/nn/kernels/binary_conv.h"
+
 namespace bsnn::trainer {
 
 struct ConvOptions {
@@ -12,6 +14,8 @@ struct ConvOptions {
   /// The weight's numbers are powers of two with a sign: then SpikeConv2d is exact on a GPU's
   /// tensor cores, and runs there.
   bool powers_of_two = false;
+  /// What takes SpikeConv2d's backward products on the CPU.
+  kernels::ProductUnit unit = kernels::ProductUnit::kTables;
 };
 
 /// Cross-correlation of x [N, I, H, W] with weight [O, I, k, k], zero padding, no bias; float32,

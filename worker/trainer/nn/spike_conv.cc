@@ -2,6 +2,7 @@
 
 #include "worker/trainer/nn/cuda/ops.h"
 #include "worker/trainer/nn/function_support.h"
+#include "worker/trainer/nn/kernels/amx.h"
 #include "worker/trainer/nn/spike_conv_pass.h"
 
 namespace bsnn::trainer {
@@ -19,7 +20,8 @@ BinaryConvShape ShapeOf(const at::Tensor& x, const at::Tensor& weight, const Con
           .kernel = weight.size(2),
           .stride = options.stride,
           .padding = options.padding,
-          .bf16 = options.bf16};
+          .bf16 = options.bf16,
+          .unit = options.unit};
 }
 
 class SpikeConvFunction : public torch::autograd::Function<SpikeConvFunction> {
@@ -62,6 +64,11 @@ class SpikeConvFunction : public torch::autograd::Function<SpikeConvFunction> {
 };
 
 }  // namespace
+
+kernels::ProductUnit ProductUnitFor(spec::Products products) {
+  const bool amx = products == spec::Products::kAuto && kernels::AmxWorks();
+  return amx ? kernels::ProductUnit::kAmx : kernels::ProductUnit::kTables;
+}
 
 void CheckSpikeConv(const char* what, const at::Tensor& x, const at::Tensor& weight,
                     const ConvOptions& options) {

@@ -11,6 +11,7 @@
 #include <array>
 #include <atomic>
 
+#include "tests/worker/trainer/nn/product_units.h"
 #include "tests/worker/trainer/nn/tensors.h"
 #include "worker/trainer/nn/function_support.h"
 #include "worker/trainer/nn/spike_conv.h"
@@ -36,14 +37,18 @@ struct SpikeConvRun {
   at::Tensor y, grad_x, grad_weight;
 };
 
-SpikeConvRun RunSpikeConv(const SpikeConvCase& c, at::ScalarType type, bool bf16 = false) {
+SpikeConvRun RunSpikeConv(const SpikeConvCase& c, at::ScalarType type, bool bf16 = false,
+                          ProductUnit unit = ProductUnit::kTables) {
   const at::Tensor spikes = NormalActivations(c.input, 1).gt(0.4).to(at::kFloat);
   const at::Tensor scale = Normal({c.out, 1, 1, 1}, 2).abs().add(0.1);
   const at::Tensor sign = Normal({c.out, c.input[1], c.kernel, c.kernel}, 3).ge(0);
   const at::Tensor x = Leaf(spikes.to(type)),
                    weight = Leaf(at::where(sign, scale, -scale).to(type).contiguous());
-  const at::Tensor y = type == at::kDouble ? at::conv2d(x, weight, {}, c.stride, c.padding)
-                                           : SpikeConv2d(x, weight, {c.stride, c.padding, bf16});
+  const at::Tensor y =
+      type == at::kDouble
+          ? at::conv2d(x, weight, {}, c.stride, c.padding)
+          : SpikeConv2d(x, weight,
+                        {.stride = c.stride, .padding = c.padding, .bf16 = bf16, .unit = unit});
   at::Tensor grad = NormalActivations(y.sizes(), 4);
   if (bf16 && type == at::kDouble) grad = grad.to(at::kBFloat16);
   grad = grad.to(type);
@@ -60,23 +65,29 @@ TEST(SpikeConv2d, AgreesWithConv2dInFloat64ForAnyShape) {
   for (const SpikeConvCase& c : cases) {
     SCOPED_TRACE(testing::Message() << c.input[0] << "x" << c.input[1] << "x" << c.input[2] << "x"
                                     << c.input[3] << " to " << c.out << " kernel " << c.kernel);
-    const SpikeConvRun fast = RunSpikeConv(c, at::kFloat), exact = RunSpikeConv(c, at::kDouble);
-    EXPECT_TRUE(fast.y.is_contiguous(at::MemoryFormat::ChannelsLast));
-    EXPECT_LE(Difference(fast.y, exact.y), 2e-7);
-    EXPECT_LE(Difference(fast.grad_x, exact.grad_x), 1e-6);
-    EXPECT_LE(Difference(fast.grad_weight, exact.grad_weight), 1e-6);
+    const SpikeConvRun exact = RunSpikeConv(c, at::kDouble);
+    for (const auto& [unit, tolerance] : UnitCases()) {
+      const SpikeConvRun fast = RunSpikeConv(c, at::kFloat, false, unit);
+      EXPECT_TRUE(fast.y.is_contiguous(at::MemoryFormat::ChannelsLast));
+      EXPECT_LE(Difference(fast.y, exact.y), 2e-7);
+      EXPECT_LE(Difference(fast.grad_x, exact.grad_x), tolerance) << static_cast<int>(unit);
+      EXPECT_LE(Difference(fast.grad_weight, exact.grad_weight), tolerance)
+          << static_cast<int>(unit);
+    }
   }
 }
 
 TEST(SpikeConv2d, WithBf16RoundsTheGradientAndNothingElse) {
   for (const int64_t out : {24, 80}) {
     const SpikeConvCase c{{18, 48, 6, 6}, out, 3, 1, 1};
-    const SpikeConvRun fast = RunSpikeConv(c, at::kFloat, true),
-                       exact = RunSpikeConv(c, at::kDouble, true),
+    const SpikeConvRun exact = RunSpikeConv(c, at::kDouble, true),
                        unrounded = RunSpikeConv(c, at::kFloat);
-    EXPECT_TRUE(fast.y.equal(unrounded.y));
-    EXPECT_LE(Difference(fast.grad_x, exact.grad_x), 1e-6);
-    EXPECT_LE(Difference(fast.grad_weight, exact.grad_weight), 1e-6);
+    for (const auto& [unit, tolerance] : UnitCases()) {
+      const SpikeConvRun fast = RunSpikeConv(c, at::kFloat, true, unit);
+      EXPECT_TRUE(fast.y.equal(unrounded.y));
+      EXPECT_LE(Difference(fast.grad_x, exact.grad_x), tolerance) << static_cast<int>(unit);
+      EXPECT_LE(Difference(fast.grad_weight, exact.grad_weight), 1e-6) << static_cast<int>(unit);
+    }
     const double gap = Difference(unrounded.grad_weight, exact.grad_weight);
     EXPECT_GT(gap, 1e-4);
     EXPECT_LT(gap, 1e-2);
@@ -101,14 +112,16 @@ TEST(ForPictures, SharesPicturesBetweenAllThreads) {
 TEST(SpikeConv2d, GivesTheSameBitsOnAnyNumberOfThreads) {
   const SpikeConvCase c{{37, 64, 9, 9}, 80, 3, 1, 1};
   const int before = at::get_num_threads();
-  at::set_num_threads(1);
-  const SpikeConvRun one = RunSpikeConv(c, at::kFloat);
-  at::set_num_threads(3);
-  const SpikeConvRun three = RunSpikeConv(c, at::kFloat);
-  at::set_num_threads(before);
-  EXPECT_TRUE(one.y.equal(three.y));
-  EXPECT_TRUE(one.grad_x.equal(three.grad_x));
-  EXPECT_TRUE(one.grad_weight.equal(three.grad_weight));
+  for (const UnitCase& unit : UnitCases()) {
+    at::set_num_threads(1);
+    const SpikeConvRun one = RunSpikeConv(c, at::kFloat, false, unit.unit);
+    at::set_num_threads(3);
+    const SpikeConvRun three = RunSpikeConv(c, at::kFloat, false, unit.unit);
+    at::set_num_threads(before);
+    EXPECT_TRUE(one.y.equal(three.y));
+    EXPECT_TRUE(one.grad_x.equal(three.grad_x));
+    EXPECT_TRUE(one.grad_weight.equal(three.grad_weight));
+  }
 }
 
 TEST(SpikeConv2d, RefusesWhatDoesNotFit) {

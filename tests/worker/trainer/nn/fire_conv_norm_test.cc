@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "tests/worker/trainer/nn/product_units.h"
 #include "tests/worker/trainer/nn/tensors.h"
 #include "worker/trainer/nn/kernels/affine.h"
 #include "worker/trainer/nn/spike_conv.h"
@@ -25,7 +26,7 @@ struct Case {
 /// Everything that a block gives: outputs, gradients, and what it counts and moves.
 using Results = std::vector<std::pair<std::string, at::Tensor>>;
 
-Results RunBlock(const Case& c, bool fused) {
+Results RunBlock(const Case& c, bool fused, ProductUnit unit = ProductUnit::kTables) {
   const at::Tensor x = Leaf(NormalActivations({c.steps * c.batch, c.in, c.side, c.side + 1}, 1)),
                    signs = Normal({c.out, c.in, 3, 3}, 2).ge(0).to(at::kFloat).mul(2).sub(1),
                    scale = Normal({c.out, 1, 1, 1}, 10).abs().add(0.1),
@@ -36,7 +37,7 @@ Results RunBlock(const Case& c, bool fused) {
   const Gate gate{{}, Leaf(Normal({c.steps}, 7).abs().add(1)), {}};
   const at::Tensor count = at::zeros({2, c.steps}, at::kLong), gates = at::zeros({2}, at::kDouble);
   const LifOptions lif{.neuron = c.neuron, .steps = c.steps};
-  const ConvOptions conv{.stride = c.stride, .padding = 1};
+  const ConvOptions conv{.stride = c.stride, .padding = 1, .unit = unit};
   NormCall call{.steps = c.steps, .training = c.training};
   call.gate = c.gate ? &gate : nullptr;
   call.residual = c.adds_input ? x : at::Tensor();
@@ -87,13 +88,16 @@ TEST(FireConvNorm, IsTheNeuronTheConvolutionAndTheNormalisation) {
   for (const Case& c : cases) {
     SCOPED_TRACE(testing::Message() << c.steps << " x " << c.batch << ", " << c.in << " to "
                                     << c.out << (c.scaled ? ", scaled" : ""));
-    const Results fused = RunBlock(c, true), separate = RunBlock(c, false);
-    ASSERT_EQ(fused.size(), separate.size());
-    for (size_t i = 0; i < fused.size(); ++i) {
-      SCOPED_TRACE(fused[i].first);
-      // Sums of whole numbers are exact there, and rounded in the separate operations.
-      const bool whole = fused[i].first == "spikes" || (fused[i].first == "mean" && !c.scaled);
-      EXPECT_LE(Difference(fused[i].second, separate[i].second), whole ? 0 : 1e-6);
+    const Results separate = RunBlock(c, false);
+    for (const auto& [unit, tolerance] : UnitCases()) {
+      const Results fused = RunBlock(c, true, unit);
+      ASSERT_EQ(fused.size(), separate.size());
+      for (size_t i = 0; i < fused.size(); ++i) {
+        SCOPED_TRACE(testing::Message() << fused[i].first << " by " << static_cast<int>(unit));
+        // Sums of whole numbers are exact there, and rounded in the separate operations.
+        const bool whole = fused[i].first == "spikes" || (fused[i].first == "mean" && !c.scaled);
+        EXPECT_LE(Difference(fused[i].second, separate[i].second), whole ? 0 : tolerance);
+      }
     }
   }
 }

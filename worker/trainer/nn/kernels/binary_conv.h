@@ -9,14 +9,20 @@
 ///    The sums of each few (5 or 6) of 64 gradients are tabulated for all patterns, for 16 lanes at
 ///    once; a sum of 64 is then 13 or 11 look-ups and additions in place of 64 products, float32
 ///    throughout.
-/// Results do not depend on the processor, nor on the shares that threads take. Source: ours, after
-/// Arlazarov et al. 1970 (the "four Russians" product); forward as XNOR-Net, ECCV 2016, §3.2.
+/// On a matrix unit the backward sums are products of tiles (tile_products.h), near the tables'.
+/// Results do not depend on the processor otherwise, nor on the shares that threads take. Source:
+/// ours, after Arlazarov et al. 1970 (the "four Russians" product); forward as XNOR-Net, ECCV 2016,
+/// §3.2.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 namespace bsnn::trainer::kernels {
+
+/// What takes the backward sums: kAmx where AmxWorks() (amx.h); kPlainTiles is the same in plain
+/// loops, for tests on any processor.
+enum class ProductUnit : uint8_t { kTables, kAmx, kPlainTiles };
 
 /// x [N, H, W, I], y [N, H', W', O], weight [O, I, k, k], k k I up to kMostFanIn; zero padding on
 /// all sides.
@@ -30,6 +36,7 @@ struct BinaryConvShape {
   int64_t stride = 1;
   int64_t padding = 1;
   bool bf16 = false;  ///< dL/dy is rounded to bf16 where it enters a product
+  ProductUnit unit = ProductUnit::kTables;
 
   int64_t out_height() const { return (height + 2 * padding - kernel) / stride + 1; }
   int64_t out_width() const { return (width + 2 * padding - kernel) / stride + 1; }

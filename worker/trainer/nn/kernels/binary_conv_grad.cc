@@ -3,7 +3,9 @@
 
 #include "worker/trainer/nn/kernels/binary_conv.h"
 #include "worker/trainer/nn/kernels/bit_words.h"
+#include "worker/trainer/nn/kernels/grad_windows.h"
 #include "worker/trainer/nn/kernels/sum_tables.h"
+#include "worker/trainer/nn/kernels/tile_products.h"
 
 namespace bsnn::trainer::kernels {
 namespace {
@@ -20,6 +22,7 @@ constexpr int64_t kSumsForSix = 1024;
 
 /// Input channels worked on together: the more, the more sums a set of tables serves.
 int64_t TileChannels(const BinaryConvShape& s) {
+  if (s.unit != ProductUnit::kTables) return s.in;
   const int64_t fit = kRingBytes / (RingRows(s) * RingColumns(s) * int64_t{sizeof(Lanes)});
   return std::clamp(fit / kReals * kReals, kReals, int64_t{512});
 }
@@ -47,15 +50,6 @@ struct GradInputUnit {
   int64_t channel;
   RowRing ring;
 };
-
-/// A short copy in place: a call to memmove costs more than it copies.
-BSNN_INLINE void CopyFloats(const float* from, int64_t count, float* to) {
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    *reinterpret_cast<UnalignedLanes*>(to + i) = *reinterpret_cast<const UnalignedLanes*>(from + i);
-  }
-  for (; i < count; ++i) to[i] = from[i];
-}
 
 /// Writes the sums of one pixel's channels out, to the same pixel of each picture.
 BSNN_INLINE void WritePixel(const BinaryConvShape& s, const GradInputUnit& unit, const Lanes* pixel,
@@ -154,6 +148,9 @@ int64_t GradInputUnits(const BinaryConvShape& s) {
 BSNN_CLONES void RunBinaryConvGradInput(const BinaryConvShape& s, const BinaryWeights& weights,
                                         const float* grad_y, float* grad_x, int64_t first,
                                         int64_t last) {
+  if (s.unit != ProductUnit::kTables) {
+    return GradInputByTiles(s, weights, grad_y, grad_x, first, last);
+  }
   const int64_t rows = RingRows(s), columns = RingColumns(s), tile = TileChannels(s);
   const int64_t ring_size = rows * columns * std::min(s.in, tile);
   const int64_t sums = s.taps() * std::min(s.in, tile);  // that a set of tables serves
@@ -179,60 +176,18 @@ BSNN_CLONES void RunBinaryConvGradInput(const BinaryConvShape& s, const BinaryWe
 namespace {
 
 constexpr int64_t kShareFloats = 1 << 18;  // sums up to this size are kept per share
-constexpr int64_t kColumnBytes = 1 << 18;  // of transposed windows at a time: they stay in cache
 constexpr int64_t kTileWords = 36;         // of a window, at most, whose sums stay in cache
 
 int64_t OutputGroups(const BinaryConvShape& s) { return DivideUp(s.out, kLanes); }
 
-/// columns[k * 64 + i], a word of 64 output pixels: bit i of word k of their windows.
-BSNN_INLINE void TransposeWindows(const BinaryConvShape& s, const uint8_t* bits, int64_t begin,
-                                  uint64_t* columns) {
-  const int64_t pixels = s.out_pixels(), last = s.pictures * pixels - 1;
-  int64_t n = begin / pixels, h = begin % pixels / s.out_width(), w = begin % s.out_width();
-  for (int64_t j = 0; j < kWordBits; ++j) {
-    GatherWindow(s, bits + n * s.bit_picture(), h, w, kWordBits, columns + j);
-    if (begin + j >= last) continue;  // beyond the end, where no gradient is: any window will do
-    if (++w == s.out_width()) w = 0, ++h;
-    if (h == s.out_height()) h = 0, ++n;
-  }
-  for (int64_t k = 0; k < s.words(); ++k) TransposeBits(columns + k * kWordBits);
-}
-
-/// reals[j] = dL/dy of 16 outputs at 64 pixels; 0 where there is no pixel or output.
-BSNN_INLINE void LoadReals(const BinaryConvShape& s, const float* grad_y, int64_t begin,
-                           int64_t output, Lanes* reals) {
-  const int64_t have = std::min(kReals, s.pictures * s.out_pixels() - begin);
-  const int64_t lanes = std::min(kLanes, s.out - output);
-  const float* const from = grad_y + begin * s.out + output;
-  if (lanes == kLanes) {
-    for (int64_t j = 0; j < have; ++j) {
-      __builtin_prefetch(from + (j + kReals) * s.out, 0, 2);  // the next block's
-      reals[j] = *reinterpret_cast<const UnalignedLanes*>(from + j * s.out);
-    }
-    std::fill(reals + have, reals + kPaddedReals, Lanes{});
-    return;
-  }
-  std::fill(reals, reals + kPaddedReals, Lanes{});
-  for (int64_t j = 0; j < have; ++j) {
-    std::memcpy(reals + j, from + j * s.out, static_cast<size_t>(lanes) * sizeof(float));
-  }
-}
-
-/// Blocks of 64 pixels whose columns are there at a time.
-int64_t ChunkBlocks(const BinaryConvShape& s) {
-  return std::clamp<int64_t>(kColumnBytes / (s.words() * kWordBits * 8), 1, 16);
-}
-
 struct GradWeightScratch {
   explicit GradWeightScratch(const BinaryConvShape& s)
-      : columns(ChunkBlocks(s) * s.words() * kWordBits) {}
+      : columns(ChunkBlocks(s) * s.words() * kWordBits),
+        tiles(s.unit == ProductUnit::kTables ? 0 : ColumnTileWords(s)) {}
   Scratch<uint64_t> columns;
+  Scratch<uint32_t> tiles;
   Scratch<Lanes> tables{kMostLanes};
   Scratch<Lanes> reals{kPaddedReals};
-};
-
-struct Range {
-  int64_t first, last;
 };
 
 /// Adds `count` blocks of 64 pixels, whose columns are there, to the sums of the outputs' groups.
@@ -265,11 +220,14 @@ BSNN_INLINE void AddBlocks(const BinaryConvShape& s, const uint8_t* bits, const 
     for (int64_t b = 0; b < count; ++b) {
       TransposeWindows(s, bits, (block + b) * kReals, scratch.columns.get() + b * column_size);
     }
-    AddColumns(s, grad_y, block, count, groups, sums, scratch);
+    if (s.unit == ProductUnit::kTables) {
+      AddColumns(s, grad_y, block, count, groups, sums, scratch);
+    } else {
+      AddColumnsByTiles(s, scratch.columns.get(), grad_y, block, count, groups, sums,
+                        scratch.tiles.get());
+    }
   }
 }
-
-int64_t Blocks(const BinaryConvShape& s) { return DivideUp(s.pictures * s.out_pixels(), kReals); }
 
 }  // namespace
 

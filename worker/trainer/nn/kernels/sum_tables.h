@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
-#include <new>
 
 #include "worker/trainer/nn/kernels/clones.h"
 #include "worker/trainer/nn/kernels/lanes.h"
@@ -25,33 +23,6 @@ struct SumTables {
 inline constexpr int64_t kMostLanes = SumTables<6>::kCount * SumTables<6>::kPatterns;
 /// Room for the numbers of any set; those behind kReals are 0.
 inline constexpr int64_t kPaddedReals = kReals + 8;
-
-/// Uninitialised memory, aligned for Lanes.
-template <class T>
-class Scratch {
- public:
-  explicit Scratch(int64_t count)
-      : data_(static_cast<T*>(
-            ::operator new (static_cast<size_t>(count) * sizeof(T), std::align_val_t{64}))) {}
-  ~Scratch() { ::operator delete (data_, std::align_val_t{64}); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  T* get() { return data_; }
-  T& operator[](int64_t i) { return data_[i]; }
-
- private:
-  T* data_;
-};
-
-/// Rounded to bf16's 8 significant bits, to the nearest, ties to even; infinities stay.
-BSNN_INLINE void RoundToBf16(Lanes* numbers, int64_t count) {
-  typedef uint32_t Bits __attribute__((vector_size(64)));
-  for (int64_t i = 0; i < count; ++i) {
-    const auto bits = reinterpret_cast<Bits>(numbers[i]);
-    const Bits rounded = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000u;
-    numbers[i] = reinterpret_cast<Lanes>(rounded);
-  }
-}
 
 /// sums[p] = the sum of reals[0 .. kCount - 1], each with a sign (bit 1: plus), or each that its
 /// bit in p picks.
