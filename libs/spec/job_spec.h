@@ -34,6 +34,7 @@ enum class NetworkName {
 enum class NetworkKind { kBsnnAgmm, kBsnn, kSnn };
 enum class Ends { kFloat, kInt8 };
 enum class Precision { kFloat32, kBf16 };
+enum class Products { kAuto, kTables };
 enum class BatchNormOver { kRank, kAllRanks };
 enum class Reset { kHard, kSoft };
 enum class Surrogate { kTriangle, kSigmoid, kArctangent, kRectangle };
@@ -152,6 +153,7 @@ struct TrainingSpec {
   int32_t seed = 1;
   int32_t report_every_steps = 20;
   Precision precision = Precision::kFloat32;
+  Products products = Products::kAuto;
   BatchNormOver batch_norm_over = BatchNormOver::kRank;
 };
 

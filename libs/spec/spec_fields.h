@@ -24,6 +24,8 @@ template <>
 inline constexpr std::array kWords<Precision> = std::to_array<std::string_view>({"float32",
                                                                                  "bf16"});
 template <>
+inline constexpr std::array kWords<Products> = std::to_array<std::string_view>({"auto", "tables"});
+template <>
 inline constexpr std::array kWords<BatchNormOver> = std::to_array<std::string_view>({"rank",
                                                                                      "all_ranks"});
 template <>
@@ -194,6 +196,9 @@ void VisitFields(Visitor& v, Spec& s) {
            "steps between two progress reports");
   v.Choice("training.precision", s.training.precision,
            "of products: float32, or gradients rounded to bf16 first (cuda: docs/cuda.md)");
+  v.Choice("training.products", s.training.products,
+           "on a CPU, of gradients with spikes and binary weights: by its matrix unit where it has "
+           "one that serves, or always by tables, with the same bits on every processor");
   v.Choice("training.batch_norm_over", s.training.batch_norm_over,
            "whose pictures batch norm takes its statistics over: each rank's own, or all ranks'");
 

@@ -164,6 +164,7 @@ ConvOptions LayeredNetwork::HiddenOptions(const HiddenConv& layer, int64_t strid
   ConvOptions options = Options(weights.latent, stride);
   options.powers_of_two =
       weights.binarization && *weights.binarization != spec::Binarization::kMeanAbs;
+  options.unit = ProductUnitFor(spec_.training.products);
   return options;
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/logging.h"
 #include "worker/trainer/measure/memory.h"
+#include "worker/trainer/nn/spike_conv.h"
 #include "worker/trainer/train/trainer.h"
 
 namespace bsnn::trainer {
@@ -25,6 +26,13 @@ std::string Bar(double ratio) {
   return bar;
 }
 
+/// What takes the products of gradients.
+std::string_view ProductsText(const RunOptions& options) {
+  if (options.device.is_cuda()) return "cuda";
+  const auto unit = ProductUnitFor(options.spec.training.products);
+  return unit == kernels::ProductUnit::kAmx ? "amx" : "tables";
+}
+
 }  // namespace
 
 void Trainer::ReportStart() {
@@ -34,13 +42,14 @@ void Trainer::ReportStart() {
   events_.Log(
       spec::Severity::kInfo,
       fmt::format("network={} kind={} time_steps={} parameters={} binary_weights={} data={}{} "
-                  "train_pictures={} test_pictures={} steps_total={} device={} threads={} ranks={}",
+                  "train_pictures={} test_pictures={} steps_total={} device={} threads={} "
+                  "products={} ranks={}",
                   spec::ToWord(options_.spec.network.name),
                   spec::ToWord(options_.spec.network.kind), options_.spec.network.time_steps,
                   network_->parameter_count(), network_->binary_weight_count(),
                   spec::ToWord(options_.spec.data.name), SplitText(options_.spec.data),
                   train_->size(), test_->size(), steps_total(), options_.device.str(),
-                  at::get_num_threads(), rank_count()));
+                  at::get_num_threads(), ProductsText(options_), rank_count()));
 }
 
 void Trainer::ReportProgress() {
@@ -53,8 +62,8 @@ void Trainer::ReportProgress() {
   report_time_ = now;
   report_step_ = step();
 
-  const double loss = sums[3] / std::max(1.0, sums[4]);
-  sums_.slice(0, 3).zero_();
+  const double loss = sums[kReportLoss] / std::max(1.0, sums[kReportSteps]);
+  sums_.slice(0, kReportLoss).zero_();
   const double rate =
       seconds_per_step_ > 0 ? options_.spec.training.batch_size / seconds_per_step_ : 0;
   const int64_t epochs_left = run_.epochs - (step() - 1) / run_.steps_per_epoch;
@@ -77,9 +86,9 @@ void Trainer::ReportProgress() {
 void Trainer::ReportEpoch(const Evaluation& evaluation) {
   const at::Tensor on_cpu = sums_.cpu();
   const double* const sums = on_cpu.const_data_ptr<double>();
-  const double pictures = std::max(1.0, sums[2]);
-  Metric("loss", sums[0] / pictures, "", "train");
-  Metric("accuracy_ratio", sums[1] / pictures, "", "train");
+  const double pictures = std::max(1.0, sums[kEpochPictures]);
+  Metric("loss", sums[kEpochLoss] / pictures, "", "train");
+  Metric("accuracy_ratio", sums[kEpochCorrect] / pictures, "", "train");
   const at::Tensor top5_on_cpu = top5_.cpu();
   const int64_t* const top5 = top5_on_cpu.const_data_ptr<int64_t>();
   Metric("top5_accuracy_ratio", static_cast<double>(top5[0]) / static_cast<double>(top5[1]), "",
@@ -111,8 +120,8 @@ void Trainer::ReportEpoch(const Evaluation& evaluation) {
   events_.Log(
       spec::Severity::kInfo,
       fmt::format("epoch={}/{} test_accuracy={:.4f} train_loss={:.4f} sign_flip_ratio={:.5f}{}",
-                  epoch(), run_.epochs, evaluation.accuracy_ratio(), sums[0] / pictures, pooled,
-                  SplitText(options_.spec.data)));
+                  epoch(), run_.epochs, evaluation.accuracy_ratio(), sums[kEpochLoss] / pictures,
+                  pooled, SplitText(options_.spec.data)));
 }
 
 void Trainer::ReportActivity() {
