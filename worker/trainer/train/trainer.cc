@@ -23,7 +23,6 @@ namespace {
 
 constexpr int64_t kEvaluationBatch = 256;
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr int64_t kSums = 5;
 
 RunLength LengthOf(const spec::JobSpec& spec, const Dataset& data) {
   const int64_t batch = spec.training.batch_size;

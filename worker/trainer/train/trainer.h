@@ -112,9 +112,15 @@ class Trainer {
   FlipMeter flips_;
   GradientMeter gradients_;
   at::Tensor cursor_;  ///< int64 [2]: steps done; whether an epoch's end is due
-  /// float64 [5] on the device, the epoch's: loss times pictures, correct, pictures; since the last
-  /// report: loss, steps.
-  at::Tensor sums_;
+  enum Sum : int64_t {
+    kEpochLoss,  ///< times pictures
+    kEpochCorrect,
+    kEpochPictures,
+    kReportLoss,  ///< since the last report
+    kReportSteps,
+    kSums
+  };
+  at::Tensor sums_;  ///< float64 [kSums] on the device
   at::Tensor
       top5_;  ///< int64 [2] on the device: epoch's pictures right among five classes, pictures
   std::vector<LayerDescription> layers_;

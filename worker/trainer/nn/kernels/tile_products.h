@@ -1,6 +1,6 @@
 /// The backward products of a binary convolution on a matrix unit's tiles (matrix_tiles.h), in
-/// place of tables of sums: what binary_conv.h calls where BinaryConvShape::unit says so. Private to
-/// nn/kernels.
+/// place of tables of sums: what binary_conv.h calls where BinaryConvShape::unit says so. Private
+/// to nn/kernels.
 ///
 /// One operand is exact in bf16: a sign, or a spike. The other, a gradient g, enters as the sum of
 /// two bf16 numbers, g rounded and the rest rounded (off by less than 2^-16 of |g|; what is left
