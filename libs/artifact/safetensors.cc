@@ -101,7 +101,13 @@ absl::StatusOr<SafetensorsFile> SafetensorsFile::Open(const std::filesystem::pat
 
 absl::Status SafetensorsFile::Read(const TensorEntry& tensor, std::span<char> out) const {
   BSNN_CHECK(out.size() == tensor.size_bytes());
-  return ReadAt(file_.get(), data_begin_ + tensor.begin, out, path_);
+  return ReadPart(tensor, 0, out);
+}
+
+absl::Status SafetensorsFile::ReadPart(const TensorEntry& tensor, uint64_t begin,
+                                       std::span<char> out) const {
+  BSNN_CHECK(begin <= tensor.size_bytes() && out.size() <= tensor.size_bytes() - begin);
+  return ReadAt(file_.get(), data_begin_ + tensor.begin + begin, out, path_);
 }
 
 }  // namespace bsnn::artifact

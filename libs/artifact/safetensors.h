@@ -85,6 +85,8 @@ class SafetensorsFile {
   /// The bytes of `tensor`, one of tensors(), into `out` of just that size. DataLoss where the file
   /// has shrunk since.
   absl::Status Read(const TensorEntry& tensor, std::span<char> out) const;
+  /// The same of as many of its bytes as `out` has, from `begin` on.
+  absl::Status ReadPart(const TensorEntry& tensor, uint64_t begin, std::span<char> out) const;
 
  private:
   SafetensorsFile() = default;

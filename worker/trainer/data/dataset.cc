@@ -115,14 +115,31 @@ absl::StatusOr<Pictures> LoadCifar(spec::DataName name, const std::filesystem::p
   return pictures;
 }
 
+/// Frames of recordings, read when asked for.
+class FramesDataset : public Dataset {
+ public:
+  FramesDataset(const InputShape& shape, EventFrames frames,
+                const std::vector<Normalization>& channels)
+      : Dataset(shape, {frames.labels().begin(), frames.labels().end()}),
+        frames_(std::move(frames)),
+        planes_(PlanesOf(shape, channels)) {}
+
+  absl::Status Read(int64_t index, const EpochAugmentation* change,
+                    std::span<float> out) const override {
+    std::vector<uint8_t> sample(static_cast<size_t>(shape().values()));
+    RETURN_IF_ERROR(frames_.Read(index, sample));
+    Present(shape(), planes_, change, index, sample, out);
+    return absl::OkStatus();
+  }
+
+ private:
+  const EventFrames frames_;
+  const std::vector<Normalization> planes_;
+};
+
 absl::StatusOr<Pictures> Load(const spec::JobSpec& spec, const std::filesystem::path& folder,
                               Split split, int64_t limit) {
   const spec::DataName name = spec.data.name;
-  if (IsEventSet(name)) {
-    ASSIGN_OR_RETURN(EventFrames frames, LoadEventFrames(spec.data, spec.network.time_steps, folder,
-                                                         split == Split::kTrain));
-    return Pictures{std::move(frames.pixels), {frames.labels.begin(), frames.labels.end()}};
-  }
   if (name == spec::DataName::kGenerated) return Generate(split, limit);
   return IsCifar(name) ? LoadCifar(name, folder, split) : LoadMnist(name, folder, split);
 }
@@ -162,6 +179,11 @@ absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(const spec::JobSpec& spec,
     return OpenFolder(folder, split, spec.data.picture_side, limit);
   }
   ASSIGN_OR_RETURN(const InputShape shape, ShapeOf(spec, folder));
+  if (IsEventSet(spec.data.name)) {  // which cuts no more recordings than the limit
+    ASSIGN_OR_RETURN(EventFrames frames, LoadEventFrames(spec.data, spec.network.time_steps, folder,
+                                                         split == Split::kTrain));
+    return std::make_unique<FramesDataset>(shape, std::move(frames), NormalizationOf(spec.data));
+  }
   ASSIGN_OR_RETURN(Pictures pictures, Load(spec, folder, split, limit));
   if (limit > 0 && limit < std::ssize(pictures.labels)) {
     pictures.labels.resize(static_cast<size_t>(limit));

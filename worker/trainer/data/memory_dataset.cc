@@ -19,29 +19,42 @@ void Normalize(std::span<const uint8_t> in, std::span<const Normalization> chann
   }
 }
 
+std::vector<Normalization> PlanesOf(const InputShape& shape,
+                                    const std::vector<Normalization>& channels) {
+  BSNN_CHECK(std::ssize(channels) == shape.channels);
+  std::vector<Normalization> planes;
+  for (int64_t frame = 0; frame < shape.frames; ++frame) {
+    planes.insert(planes.end(), channels.begin(), channels.end());
+  }
+  return planes;
+}
+
+void Present(const InputShape& shape, std::span<const Normalization> planes,
+             const EpochAugmentation* change, int64_t index, std::span<const uint8_t> picture,
+             std::span<float> out) {
+  std::vector<uint8_t> changed;
+  if (change != nullptr && ChangesPictures(change->spec)) {
+    changed.resize(picture.size());
+    Augment(change->spec, {shape.frames * shape.channels, shape.height, shape.width},
+            {change->seed, change->epoch, index}, picture, changed);
+    picture = changed;
+  }
+  Normalize(picture, planes, out);
+}
+
 MemoryDataset::MemoryDataset(const InputShape& shape, Pictures pictures,
                              const std::vector<Normalization>& channels)
-    : Dataset(shape, std::move(pictures.labels)), pixels_(std::move(pictures.pixels)) {
-  BSNN_CHECK(std::ssize(pixels_) == size() * shape.values() &&
-             std::ssize(channels) == shape.channels);
-  for (int64_t frame = 0; frame < shape.frames; ++frame) {
-    channels_.insert(channels_.end(), channels.begin(), channels.end());
-  }
+    : Dataset(shape, std::move(pictures.labels)),
+      pixels_(std::move(pictures.pixels)),
+      planes_(PlanesOf(shape, channels)) {
+  BSNN_CHECK(std::ssize(pixels_) == size() * shape.values());
 }
 
 absl::Status MemoryDataset::Read(int64_t index, const EpochAugmentation* change,
                                  std::span<float> out) const {
-  const InputShape& like = shape();
-  const auto bytes = static_cast<size_t>(like.values());
-  std::span<const uint8_t> picture(pixels_.data() + static_cast<size_t>(index) * bytes, bytes);
-  std::vector<uint8_t> changed;
-  if (change != nullptr && ChangesPictures(change->spec)) {
-    changed.resize(bytes);
-    Augment(change->spec, {like.frames * like.channels, like.height, like.width},
-            {change->seed, change->epoch, index}, picture, changed);
-    picture = changed;
-  }
-  Normalize(picture, channels_, out);
+  const auto bytes = static_cast<size_t>(shape().values());
+  Present(shape(), planes_, change, index,
+          {pixels_.data() + static_cast<size_t>(index) * bytes, bytes}, out);
   return absl::OkStatus();
 }
 

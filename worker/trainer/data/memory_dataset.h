@@ -20,6 +20,14 @@ struct Pictures {
 void Normalize(std::span<const uint8_t> in, std::span<const Normalization> channels,
                std::span<float> out);
 
+/// What Dataset::Read makes of the bytes of picture `index`. `planes` is PlanesOf's.
+void Present(const InputShape& shape, std::span<const Normalization> planes,
+             const EpochAugmentation* change, int64_t index, std::span<const uint8_t> picture,
+             std::span<float> out);
+/// Of each plane of all frames, from that of each channel.
+std::vector<Normalization> PlanesOf(const InputShape& shape,
+                                    const std::vector<Normalization>& channels);
+
 class MemoryDataset : public Dataset {
  public:
   /// `pictures` has shape.values() pixels for each label; `channels` one entry a channel.
@@ -31,7 +39,7 @@ class MemoryDataset : public Dataset {
 
  private:
   std::vector<uint8_t> pixels_;
-  std::vector<Normalization> channels_;  ///< of each plane: those of the channels, for each frame
+  std::vector<Normalization> planes_;
 };
 
 }  // namespace bsnn::trainer

@@ -1,49 +1,17 @@
-// Folders of event recordings: what is listed, cut, resized and kept.
+// Folders of event recordings: what is listed; and how planes are resized.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <set>
-
-#include "tests/worker/support/temp_folder.h"
-#include "tests/worker/trainer/data/event_bytes.h"
-#include "worker/trainer/data/events/event_frames.h"
+#include "tests/worker/trainer/data/event_folders.h"
 #include "worker/trainer/data/events/event_sources.h"
 #include "worker/trainer/data/events/plane_resizer.h"
 
 namespace bsnn::trainer {
 namespace {
 
-using testing::Each;
 using testing::ElementsAre;
 using testing::ElementsAreArray;
 using testing::HasSubstr;
-
-void Write(const std::filesystem::path& path, const std::string& content) {
-  std::filesystem::create_directories(path.parent_path());
-  std::filesystem::remove(path);
-  test::Append(path, content);
-}
-
-spec::DataSpec Spec(spec::DataName name) {
-  spec::DataSpec spec;
-  spec.name = name;
-  return spec;
-}
-
-/// Each digit once in Train, and digit 3 in Test. The recording of digit d has d + 1 events at
-/// (d, 2) in its first half and one at (33, 33) at its end.
-void WriteNMnist(const std::filesystem::path& folder) {
-  for (int digit = 0; digit < 10; ++digit) {
-    std::string content;
-    for (int i = 0; i <= digit; ++i) content += AtisEvent(digit, 2, 1, static_cast<uint32_t>(i));
-    content += AtisEvent(33, 33, 1, 1000);
-    const std::string name = std::to_string(digit) + "/0000" + std::to_string(9 - digit) + ".bin";
-    Write(folder / "Train" / name, content);
-    std::filesystem::create_directories(folder / "Test" / std::to_string(digit));
-    if (digit == 3) Write(folder / "Test" / name, content);
-  }
-}
 
 /// Numbers of the recordings of one class in the order of the samples.
 std::vector<int> NumbersOf(const EventSources& sources, uint8_t label) {
@@ -157,165 +125,6 @@ TEST(EventSources, GesturesAreThePiecesOfTheListedRecordings) {
   EXPECT_THAT(fault(), HasSubstr("trials_to_train.txt: offset 8: recording is '../../etc/x.aedat"));
   Write(at("trials_to_train.txt"), "\n");
   EXPECT_THAT(fault(), HasSubstr("no recording"));
-}
-
-TEST(EventFrames, CountsByNumberAtEachPixelAndPolarity) {
-  const test::TempFolder folder;
-  WriteNMnist(folder.path());
-  const auto frames = LoadEventFrames(Spec(spec::DataName::kNMnist), 2, folder.path(), false);
-  ASSERT_TRUE(frames.ok()) << frames.status();
-  EXPECT_THAT(frames->labels, ElementsAre(3));
-  ASSERT_EQ(frames->pixels.size(), size_t{2 * 2 * 34 * 34});
-  // Digit 3 has 5 events: two, and three of which the last is at (33, 33).
-  std::vector<uint8_t> expected(frames->pixels.size());
-  expected[1 * 34 * 34 + 2 * 34 + 3] = 2;
-  expected[3 * 34 * 34 + 2 * 34 + 3] = 2;
-  expected[3 * 34 * 34 + 33 * 34 + 33] = 1;
-  EXPECT_EQ(frames->pixels, expected);
-}
-
-TEST(EventFrames, DividesByTheLargestCountAndResizes) {
-  const test::TempFolder folder;
-  WriteNMnist(folder.path());
-  spec::DataSpec spec = Spec(spec::DataName::kNMnist);
-  spec.frame_values = spec::FrameValues::kShareOfMax;
-  const auto whole = LoadEventFrames(spec, 2, folder.path(), false);
-  ASSERT_TRUE(whole.ok()) << whole.status();
-  EXPECT_EQ(whole->pixels[3 * 34 * 34 + 2 * 34 + 3], 255);
-  EXPECT_EQ(whole->pixels[3 * 34 * 34 + 33 * 34 + 33], 127) << "255 * 1 / 2, rounded down";
-  spec.frame_side = 17;
-  const auto half = LoadEventFrames(spec, 2, folder.path(), false);
-  ASSERT_TRUE(half.ok()) << half.status();
-  EXPECT_EQ(half->pixels.size(), size_t{2 * 2 * 17 * 17});
-}
-
-TEST(EventFrames, SaturateAndAreZeroWhereTheRecordingHasNoMore) {
-  const test::TempFolder folder;
-  WriteNMnist(folder.path());
-  std::string content;
-  for (uint32_t i = 0; i < 300; ++i) content += AtisEvent(0, 0, 1, 7);
-  Write(folder / "Test/3/00006.bin", content);
-  spec::DataSpec spec = Spec(spec::DataName::kNMnist);
-  spec.frames_by = spec::FramesBy::kDuration;
-  const auto frames = LoadEventFrames(spec, 3, folder.path(), false);
-  ASSERT_TRUE(frames.ok()) << frames.status();
-  EXPECT_EQ(frames->pixels[34 * 34], 255);
-  const std::vector<uint8_t> rest(frames->pixels.begin() + 2 * 34 * 34, frames->pixels.end());
-  EXPECT_THAT(rest, Each(0)) << "one frame of 50 ms, and two with nothing";
-}
-
-TEST(EventFrames, CutGesturesByTheirPieces) {
-  const test::TempFolder folder;
-  std::string events, labels = "class,startTime_usec,endTime_usec\n";
-  for (uint32_t i = 0; i < 40; ++i) {
-    events += Little(i << 17 | 5 << 2 | 1) + Little(i);  // at time i, pixel (i, 5), polarity 0
-    labels += "2," + std::to_string(i) + "," + std::to_string(i + 2) + "\n";  // they overlap
-  }
-  Write(folder / "trials_to_train.txt", "a.aedat\n");
-  Write(folder / "a_labels.csv", labels);
-  Write(folder / "a.aedat", "#!AER-DAT3.1\r\n#!END-HEADER\r\n" + Little(1) + Little(8) + Little(4) +
-                                Little(0) + Little(40) + Little(40) + Little(40) + events);
-  const auto frames = LoadEventFrames(Spec(spec::DataName::kDvsGesture), 2, folder.path(), true);
-  ASSERT_TRUE(frames.ok()) << frames.status();
-  ASSERT_EQ(frames->labels.size(), 40u);
-  EXPECT_THAT(frames->labels, Each(1));
-  const size_t plane = 128 * 128;
-  for (size_t i = 0; i < 39; ++i) {  // the last piece has one event
-    EXPECT_EQ(frames->pixels[(i * 4 + 0) * plane + 5 * 128 + i], 1) << i;
-    EXPECT_EQ(frames->pixels[(i * 4 + 2) * plane + 5 * 128 + i + 1], 1) << i;
-  }
-}
-
-TEST(EventFrames, NameTheRecordingAndOffsetOfAFault) {
-  const test::TempFolder folder;
-  WriteNMnist(folder.path());
-  Write(folder / "Train/4/00005.bin", AtisEvent(1, 1, 1, 0) + AtisEvent(50, 1, 1, 0));
-  const auto frames = LoadEventFrames(Spec(spec::DataName::kNMnist), 2, folder.path(), true);
-  EXPECT_TRUE(absl::IsDataLoss(frames.status()));
-  EXPECT_THAT(std::string(frames.status().message()),
-              HasSubstr("Train/4/00005.bin: offset 5: pixel is (50, 1)"));
-  EXPECT_FALSE(std::filesystem::exists(folder / "bsnn-frames")) << "nothing of it is kept";
-}
-
-class KeptFrames : public testing::Test {
- protected:
-  KeptFrames() { WriteNMnist(folder_.path()); }
-
-  EventFrames Load(int64_t steps = 2) {
-    auto frames = LoadEventFrames(spec_, steps, folder_.path(), true);
-    EXPECT_TRUE(frames.ok()) << frames.status();
-    return *std::move(frames);
-  }
-  std::set<std::filesystem::path> Files() const {
-    std::set<std::filesystem::path> files;
-    for (const auto& entry : std::filesystem::directory_iterator(folder_ / "bsnn-frames")) {
-      files.insert(entry.path());
-    }
-    return files;
-  }
-
-  const test::TempFolder folder_;
-  spec::DataSpec spec_ = Spec(spec::DataName::kNMnist);
-};
-
-TEST_F(KeptFrames, AreUsedAgainWithoutReadingARecording) {
-  const EventFrames made = Load();
-  ASSERT_EQ(Files().size(), 1u);
-  const auto before = std::filesystem::last_write_time(*Files().begin());
-  // Another content under the same name, size and time: seen only by who reads it.
-  const auto path = folder_ / "Train/0/00009.bin";
-  const auto time = std::filesystem::last_write_time(path);
-  std::string content = test::Read(path);
-  content[0] = 20;
-  Write(path, content);
-  std::filesystem::last_write_time(path, time);
-  EXPECT_EQ(Load().pixels, made.pixels);
-  EXPECT_EQ(std::filesystem::last_write_time(*Files().begin()), before);
-}
-
-TEST_F(KeptFrames, AreMadeAnewForOtherFieldsOrOtherRecordings) {
-  const EventFrames made = Load();
-  Load(3);
-  spec_.frames_by = spec::FramesBy::kTime;
-  EXPECT_NE(Load().pixels, made.pixels);
-  spec_.frame_values = spec::FrameValues::kShareOfMax;
-  Load();
-  spec_.frame_side = 20;
-  Load();
-  spec_.frame_side = 0;
-  spec_.frames_by = spec::FramesBy::kDuration;
-  Load();
-  spec_.frame_duration_us = 10;
-  Load();
-  spec_ = Spec(spec::DataName::kNMnist);
-  spec_.train_limit = 9;
-  EXPECT_EQ(Load().labels.size(), 9u);
-  EXPECT_EQ(Files().size(), 8u);
-  test::Append(folder_ / "Train/0/00009.bin", AtisEvent(1, 1, 1, 2000));
-  spec_.train_limit = 0;
-  EXPECT_NE(Load().pixels, made.pixels);
-  EXPECT_EQ(Files().size(), 9u);
-}
-
-TEST_F(KeptFrames, AreMadeAnewWhereDamaged) {
-  const EventFrames made = Load();
-  const auto path = *Files().begin();
-  const std::string good = test::Read(path);
-  std::string flipped = good;
-  flipped[good.size() / 2] = static_cast<char>(flipped[good.size() / 2] ^ 4);
-  for (const std::string& damaged :
-       {flipped, good.substr(0, good.size() - 1), good + "x", good.substr(0, 5), std::string(),
-        std::string("\xff\xff\xff\xff\xff\xff\xff\xff{}")}) {
-    Write(path, damaged);
-    EXPECT_EQ(Load().pixels, made.pixels);
-    EXPECT_EQ(test::Read(path), good) << "written anew";
-  }
-  EXPECT_THAT(Files(), ElementsAre(path)) << "no leftovers";
-}
-
-TEST_F(KeptFrames, AreOnlyAWarningWhereTheFolderCannotBeWritten) {
-  Write(folder_ / "bsnn-frames", "a file where the folder would be");
-  EXPECT_EQ(Load().labels.size(), 10u);
 }
 
 TEST(PlaneResizer, GivesPillowsBytes) {

@@ -1,17 +1,15 @@
 #include "worker/trainer/data/events/event_frames.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
 
 #include "artifact/digest.h"
-#include "artifact/safetensors.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/logging.h"
@@ -26,15 +24,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t kPixelsBytesMax = uint64_t{8} << 30;
-/// Pieces of one recording that are cut in one go: bounds what builders take.
+/// Of pixels, where they cannot be kept in a file.
+constexpr uint64_t kMemoryBytesMax = uint64_t{8} << 30;
+/// Pieces of one recording that are cut in one go: bounds what builders and pixels take.
 constexpr size_t kPiecesAtOnce = 16;
+constexpr absl::Duration kReportEvery = absl::Seconds(10);
 /// Part of the key: what is kept was made by this way of making it.
-constexpr const char* kRecipe = "bsnn frames 1";
+constexpr const char* kRecipe = "bsnn frames 2";
 
-std::string_view AsText(const std::vector<uint8_t>& bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
+/// Takes the pixels of the next samples, or fails.
+using PixelSink = std::function<absl::Status(std::span<const uint8_t>)>;
 
 /// Makes what the network sees of one sample from its counted frames.
 class FramePainter {
@@ -77,10 +76,9 @@ class FramePainter {
   std::optional<PlaneResizer> resizer_;
 };
 
-/// Cuts `samples`, all of one recording, to `out`, one painter.bytes() after the other.
+/// Cuts `samples`, all of one recording, and gives them to `sink` in order.
 absl::Status CutRecording(const EventSources& sources, std::span<const EventSample> samples,
-                          const FrameCut& cut, const FramePainter& painter,
-                          std::span<uint8_t> out) {
+                          const FrameCut& cut, const FramePainter& painter, const PixelSink& sink) {
   const fs::path path = sources.folder / sources.recordings[samples[0].recording];
   ASSIGN_OR_RETURN(const std::string content, base::ReadFile(path, sources.bytes_max));
   const auto visit = [&](std::span<const EventSample> pieces, auto&& use) {
@@ -100,32 +98,55 @@ absl::Status CutRecording(const EventSources& sources, std::span<const EventSamp
     for (const EventSurvey& survey : surveys) builders.emplace_back(cut, survey, sources.side);
     RETURN_IF_ERROR(
         visit(pieces, [&](size_t i, const SensorEvent& event) { builders[i].Add(event); }));
+    std::vector<uint8_t> pixels(pieces.size() * painter.bytes());
     for (size_t i = 0; i < pieces.size(); ++i) {
-      painter.Paint(builders[i], out.subspan((first + i) * painter.bytes(), painter.bytes()));
+      painter.Paint(builders[i], std::span(pixels).subspan(i * painter.bytes(), painter.bytes()));
     }
+    RETURN_IF_ERROR(sink(pixels));
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<EventFrames> CutAll(const EventSources& sources, const FrameCut& cut,
-                                   const FramePainter& painter) {
-  EventFrames frames;
-  if (sources.samples.size() > kPixelsBytesMax / painter.bytes()) {
-    return absl::ResourceExhaustedError(fmt::format(
-        "{}: {} samples of {} bytes of frames each (allowed: {} bytes in all)",
-        sources.folder.string(), sources.samples.size(), painter.bytes(), kPixelsBytesMax));
-  }
-  frames.pixels.resize(sources.samples.size() * painter.bytes());
+/// Cuts all samples, in order, and says how far it is.
+absl::Status CutAll(const EventSources& sources, const FrameCut& cut, const FramePainter& painter,
+                    const PixelSink& sink) {
+  const base::Clock& clock = base::RealClock();
+  const absl::Duration begin = clock.Steady();
+  absl::Duration reported = begin;
   const std::span<const EventSample> samples(sources.samples);
   for (size_t first = 0, last = 0; first < samples.size(); first = last) {
     while (last < samples.size() && samples[last].recording == samples[first].recording) ++last;
     RETURN_IF_ERROR(
-        CutRecording(sources, samples.subspan(first, last - first), cut, painter,
-                     std::span(frames.pixels)
-                         .subspan(first * painter.bytes(), (last - first) * painter.bytes())));
+        CutRecording(sources, samples.subspan(first, last - first), cut, painter, sink));
+    if (const absl::Duration now = clock.Steady(); now - reported >= kReportEvery) {
+      reported = now;
+      const double share = static_cast<double>(last) / static_cast<double>(samples.size());
+      base::LogInfo(fmt::format("cut {} of {} samples into frames, {:.0f} s left", last,
+                                samples.size(),
+                                absl::ToDoubleSeconds(now - begin) * (1 - share) / share));
+    }
   }
-  for (const EventSample& sample : samples) frames.labels.push_back(sample.label);
-  return frames;
+  base::LogInfo(fmt::format("cut {} samples of {} recordings in {} into frames: {:.1f} s",
+                            samples.size(), sources.recordings.size(), sources.folder.string(),
+                            absl::ToDoubleSeconds(clock.Steady() - begin)));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<uint8_t>> CutToMemory(const EventSources& sources, const FrameCut& cut,
+                                                 const FramePainter& painter) {
+  if (sources.samples.size() > kMemoryBytesMax / painter.bytes()) {
+    return absl::ResourceExhaustedError(fmt::format(
+        "{}: {} samples of {} bytes of frames each, which cannot be kept in a file there (allowed "
+        "in memory: {} bytes in all)",
+        sources.folder.string(), sources.samples.size(), painter.bytes(), kMemoryBytesMax));
+  }
+  std::vector<uint8_t> pixels;
+  pixels.reserve(sources.samples.size() * painter.bytes());
+  RETURN_IF_ERROR(CutAll(sources, cut, painter, [&](std::span<const uint8_t> next) {
+    pixels.insert(pixels.end(), next.begin(), next.end());
+    return absl::OkStatus();
+  }));
+  return pixels;
 }
 
 /// Of everything that decides the frames: as SHA-256.
@@ -150,61 +171,21 @@ absl::StatusOr<std::string> KeyOf(const spec::DataSpec& spec, const FrameCut& cu
   return key.FinishHex();
 }
 
-std::string DigestOf(const EventFrames& frames) {
-  artifact::Sha256 digest;
-  digest.Update(AsText(frames.labels));
-  digest.Update(AsText(frames.pixels));
-  return digest.FinishHex();
-}
-
-/// DataLoss naming the fault where the file is not what was kept under `key`.
-absl::StatusOr<EventFrames> ReadKept(const fs::path& path, const std::string& key, size_t samples,
-                                     size_t sample_bytes) {
-  ASSIGN_OR_RETURN(const auto file, artifact::SafetensorsFile::Open(path));
-  const auto metadata = [&](const char* name) {
-    const auto found = file.metadata().find(name);
-    return found == file.metadata().end() ? "" : found->second;
-  };
-  const auto fault = [&](const char* what) {
-    return absl::DataLossError(fmt::format("{}: {}", path.string(), what));
-  };
-  if (metadata("key") != key) return fault("another key");
-  EventFrames frames{std::vector<uint8_t>(samples * sample_bytes), std::vector<uint8_t>(samples)};
-  int read = 0;
-  for (const artifact::TensorEntry& tensor : file.tensors()) {
-    auto& to = tensor.name == "labels" ? frames.labels : frames.pixels;
-    if (tensor.type != artifact::TensorType::kU8 || tensor.size_bytes() != to.size()) {
-      return fault("a tensor of another type or size");
-    }
-    RETURN_IF_ERROR(file.Read(tensor, {reinterpret_cast<char*>(to.data()), to.size()}));
-    ++read;
-  }
-  if (read != 2 || metadata("sha256") != DigestOf(frames)) return fault("the content is damaged");
-  return frames;
-}
-
-absl::Status Keep(const fs::path& path, const std::string& key, const EventFrames& frames) {
-  RETURN_IF_ERROR(base::MakeFolder(path.parent_path()));
-  // Named by process, so that two jobs that start at once each write their own.
-  const fs::path temporary = fmt::format("{}.{}.tmp", path.string(), ::getpid());
-  base::FileDescriptor file(
-      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  if (!file.valid()) return base::ErrnoStatus(errno, "cannot create", temporary);
-  const auto write = [&]() -> absl::Status {
-    RETURN_IF_ERROR(artifact::WriteSafetensors(
-        {{"labels", artifact::TensorType::kU8, {frames.labels.size()}, AsText(frames.labels)},
-         {"pixels", artifact::TensorType::kU8, {frames.pixels.size()}, AsText(frames.pixels)}},
-        {{"key", key}, {"sha256", DigestOf(frames)}},
-        [&](std::string_view bytes) { return base::WriteAll(file.get(), bytes, temporary); }));
-    if (::fsync(file.get()) != 0) return base::ErrnoStatus(errno, "cannot sync", temporary);
-    if (::rename(temporary.c_str(), path.c_str()) != 0) {
-      return base::ErrnoStatus(errno, "cannot rename to", path);
-    }
-    return base::SyncPath(path.parent_path());
-  };
-  const absl::Status written = write();
-  if (!written.ok()) ::unlink(temporary.c_str());
-  return written;
+/// Cuts to the file at `path`. `written` says whether the file could be made; the status returned,
+/// where it could, whether the recordings could be read.
+absl::Status CutToFile(const EventSources& sources, const FrameCut& cut,
+                       const FramePainter& painter, const fs::path& path, const std::string& key,
+                       const std::vector<uint8_t>& labels, absl::Status& written) {
+  const auto writer = KeptFramesWriter::Create(path, key, labels, painter.bytes());
+  written = writer.status();
+  if (!written.ok()) return absl::OkStatus();
+  const absl::Status read = CutAll(sources, cut, painter, [&](std::span<const uint8_t> pixels) {
+    return written = (*writer)->Add(pixels);
+  });
+  if (!written.ok()) return absl::OkStatus();
+  RETURN_IF_ERROR(read);
+  written = (*writer)->Finish();
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -217,23 +198,35 @@ absl::StatusOr<EventFrames> LoadEventFrames(const spec::DataSpec& spec, int64_t 
   ASSIGN_OR_RETURN(const std::string key, KeyOf(spec, cut, sources));
   const fs::path path =
       sources.folder / "bsnn-frames" / fmt::format("{}.safetensors", key.substr(0, 32));
-  std::error_code error;
-  if (fs::exists(path, error)) {
-    auto kept = ReadKept(path, key, sources.samples.size(), painter.bytes());
-    if (kept.ok()) return kept;
-    base::LogWarning(
-        fmt::format("kept frames are made anew: {}", std::string(kept.status().message())));
+  const size_t count = sources.samples.size();
+  std::vector<uint8_t> labels;
+  for (const EventSample& sample : sources.samples) labels.push_back(sample.label);
+  absl::Status written = absl::AlreadyExistsError("");
+  while (absl::IsAlreadyExists(written)) {
+    std::error_code error;
+    if (fs::exists(path, error)) {
+      auto kept = KeptFrames::Open(path, key, count, painter.bytes());
+      if (kept.ok()) return EventFrames(*std::move(kept));
+      base::LogWarning(
+          fmt::format("kept frames are made anew: {}", std::string(kept.status().message())));
+    }
+    RETURN_IF_ERROR(CutToFile(sources, cut, painter, path, key, labels, written));
   }
-  const absl::Duration before = base::RealClock().Steady();
-  ASSIGN_OR_RETURN(EventFrames frames, CutAll(sources, cut, painter));
-  const absl::Duration took = base::RealClock().Steady() - before;
-  base::LogInfo(fmt::format("cut {} samples of {} recordings in {} into frames: {:.1f} s",
-                            sources.samples.size(), sources.recordings.size(),
-                            sources.folder.string(), absl::ToDoubleSeconds(took)));
-  if (const absl::Status kept = Keep(path, key, frames); !kept.ok()) {
-    base::LogWarning(fmt::format("frames are not kept: {}", std::string(kept.message())));
+  if (written.ok()) {
+    ASSIGN_OR_RETURN(KeptFrames kept, KeptFrames::Open(path, key, count, painter.bytes()));
+    return EventFrames(std::move(kept));
   }
-  return frames;
+  base::LogWarning(
+      fmt::format("frames are not kept, but held in memory: {}", std::string(written.message())));
+  ASSIGN_OR_RETURN(std::vector<uint8_t> pixels, CutToMemory(sources, cut, painter));
+  return EventFrames(std::move(labels), std::move(pixels));
+}
+
+absl::Status EventFrames::Read(int64_t index, std::span<uint8_t> out) const {
+  if (kept_) return kept_->Read(index, out);
+  const auto begin = pixels_.begin() + index * std::ssize(out);
+  std::copy(begin, begin + std::ssize(out), out.begin());
+  return absl::OkStatus();
 }
 
 }  // namespace bsnn::trainer
