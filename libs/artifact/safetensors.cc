@@ -41,6 +41,13 @@ absl::Status ReadAt(int descriptor, uint64_t offset, std::span<char> out,
 
 }  // namespace
 
+std::string SafetensorsPreamble(std::string_view header) {
+  const uint64_t length = header.size();
+  std::string preamble(kLengthBytes, '\0');
+  std::memcpy(preamble.data(), &length, sizeof length);
+  return preamble.append(header);
+}
+
 absl::Status WriteSafetensors(std::vector<TensorBytes> tensors, const TensorMetadata& metadata,
                               const ByteSink& sink) {
   std::sort(tensors.begin(), tensors.end(), [](const TensorBytes& a, const TensorBytes& b) {
@@ -58,11 +65,7 @@ absl::Status WriteSafetensors(std::vector<TensorBytes> tensors, const TensorMeta
   if (const auto parsed = ParseSafetensorsHeader(header, data_bytes); !parsed.ok()) {
     return absl::InvalidArgumentError(std::string(parsed.status().message()));
   }
-  const uint64_t length = header.size();
-  std::array<char, kLengthBytes> prefix;
-  std::memcpy(prefix.data(), &length, sizeof length);
-  RETURN_IF_ERROR(sink({prefix.data(), prefix.size()}));
-  RETURN_IF_ERROR(sink(header));
+  RETURN_IF_ERROR(sink(SafetensorsPreamble(header)));
   for (const TensorBytes& tensor : tensors) {
     if (!tensor.bytes.empty()) RETURN_IF_ERROR(sink(tensor.bytes));
   }

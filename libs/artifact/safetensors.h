@@ -58,6 +58,9 @@ absl::StatusOr<SafetensorsHeader> ParseSafetensorsHeader(std::string_view json,
 absl::StatusOr<std::string> MakeSafetensorsHeader(const std::vector<TensorEntry>& tensors,
                                                   const TensorMetadata& metadata);
 
+/// What stands before the buffer: the header's length, and the header.
+std::string SafetensorsPreamble(std::string_view header);
+
 /// A tensor to write. `bytes` are little-endian, row-major, and as many as type and shape say.
 struct TensorBytes {
   std::string name;

@@ -6,9 +6,9 @@
 
 #include <csignal>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
+
+#include "worker/trainer/nn/kernels/amx.h"
 
 namespace bsnn::trainer {
 namespace {
@@ -138,10 +138,7 @@ void Emulate(int, siginfo_t*, void* context) {
 }  // namespace
 
 bool EmulateAmx() {
-  if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
-      !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq")) {
-    return false;
-  }
+  if (!kernels::HasVectorsForAmx()) return false;
   struct sigaction action = {};
   action.sa_sigaction = Emulate;
   action.sa_flags = SA_SIGINFO;

@@ -4,10 +4,10 @@
 
 namespace bsnn::trainer {
 
-/// Handles SIGILL from now on: the instructions that kernels/matrix_tiles.h uses are done in software,
-/// each thread with tiles of its own; what AMX forbids, and any other illegal instruction, ends the
-/// program and says why. Returns false, and does nothing, where AMX code could not run all the
-/// same: it also takes AVX-512.
+/// Handles SIGILL from now on: the instructions that kernels/matrix_tiles.h uses are done in
+/// software, each thread with tiles of its own; what AMX forbids, and any other illegal
+/// instruction, ends the program and says why. Returns false, and does nothing, where AMX code
+/// could not run all the same: it also takes AVX-512.
 bool EmulateAmx();
 
 }  // namespace bsnn::trainer

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 
 #include "base/logging.h"
 #include "base/status.h"
@@ -86,10 +85,7 @@ absl::StatusOr<std::string> KeptFramesWriter::Header(const std::string& digest) 
                        {{"labels", TensorType::kU8, {labels_.size()}},
                         {"pixels", TensorType::kU8, {labels_.size(), sample_bytes_}}},
                        {{"key", key_}, {"sha256", digest}}));
-  const uint64_t length = json.size();
-  std::string header(sizeof length, '\0');
-  std::memcpy(header.data(), &length, sizeof length);
-  return header + json;
+  return artifact::SafetensorsPreamble(json);
 }
 
 absl::Status KeptFramesWriter::Add(std::span<const uint8_t> pixels) {

@@ -17,8 +17,7 @@ bool ProcessorHasTiles() {
   constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24;
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kBf16) != 0 && (d & kTile) != 0 &&
-         __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
-         __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512dq") != 0;
+         HasVectorsForAmx();
 }
 
 /// Linux gives a process tiles on request only: they make each thread's saved state 8 KiB larger.
@@ -55,11 +54,17 @@ bool ProductIsRight() {
 
 }  // namespace
 
+bool HasVectorsForAmx() {
+  return __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
+         __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512dq") != 0;
+}
+
 bool AmxWorks() {
   static const bool works = ProcessorHasTiles() && KernelGrantsTiles() && ProductIsRight();
   return works;
 }
 #else
+bool HasVectorsForAmx() { return false; }
 bool AmxWorks() { return false; }
 #endif
 

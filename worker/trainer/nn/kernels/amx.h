@@ -8,4 +8,7 @@ namespace bsnn::trainer::kernels {
 /// any thread.
 bool AmxWorks();
 
+/// Whether the processor has what code for AMX takes besides tiles (BSNN_WITH_AMX).
+bool HasVectorsForAmx();
+
 }  // namespace bsnn::trainer::kernels

@@ -179,6 +179,21 @@ constexpr int64_t kShareFloats = 1 << 18;  // sums up to this size are kept per 
 constexpr int64_t kTileWords = 36;         // of a window, at most, whose sums stay in cache
 
 int64_t OutputGroups(const BinaryConvShape& s) { return DivideUp(s.out, kLanes); }
+int64_t Blocks(const BinaryConvShape& s) { return DivideUp(s.pictures * s.out_pixels(), kReals); }
+
+/// columns[k * 64 + i], a word of 64 output pixels: bit i of word k of their windows.
+BSNN_INLINE void TransposeWindows(const BinaryConvShape& s, const uint8_t* bits, int64_t begin,
+                                  uint64_t* columns) {
+  const int64_t pixels = s.out_pixels(), last = s.pictures * pixels - 1;
+  int64_t n = begin / pixels, h = begin % pixels / s.out_width(), w = begin % s.out_width();
+  for (int64_t j = 0; j < kWordBits; ++j) {
+    GatherWindow(s, bits + n * s.bit_picture(), h, w, kWordBits, columns + j);
+    if (begin + j >= last) continue;  // beyond the end, where no gradient is: any window will do
+    if (++w == s.out_width()) w = 0, ++h;
+    if (h == s.out_height()) h = 0, ++n;
+  }
+  for (int64_t k = 0; k < s.words(); ++k) TransposeBits(columns + k * kWordBits);
+}
 
 struct GradWeightScratch {
   explicit GradWeightScratch(const BinaryConvShape& s)

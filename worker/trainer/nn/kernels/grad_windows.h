@@ -1,5 +1,5 @@
-/// What the ways to dL/dweight share: output pixels in blocks of 64, the spikes under them as words
-/// of pixels, their gradients as lanes. Private to nn/kernels.
+/// What the ways to dL/dweight share: gradients of output pixels in blocks of 64. Private to
+/// nn/kernels.
 #pragma once
 
 #include <algorithm>
@@ -12,30 +12,9 @@
 
 namespace bsnn::trainer::kernels {
 
-inline constexpr int64_t kColumnBytes =
-    1 << 18;  // of transposed windows at a time: they stay in cache
-
 struct Range {
   int64_t first, last;
 };
-
-inline int64_t Blocks(const BinaryConvShape& s) {
-  return DivideUp(s.pictures * s.out_pixels(), kReals);
-}
-
-/// columns[k * 64 + i], a word of 64 output pixels: bit i of word k of their windows.
-BSNN_INLINE void TransposeWindows(const BinaryConvShape& s, const uint8_t* bits, int64_t begin,
-                                  uint64_t* columns) {
-  const int64_t pixels = s.out_pixels(), last = s.pictures * pixels - 1;
-  int64_t n = begin / pixels, h = begin % pixels / s.out_width(), w = begin % s.out_width();
-  for (int64_t j = 0; j < kWordBits; ++j) {
-    GatherWindow(s, bits + n * s.bit_picture(), h, w, kWordBits, columns + j);
-    if (begin + j >= last) continue;  // beyond the end, where no gradient is: any window will do
-    if (++w == s.out_width()) w = 0, ++h;
-    if (h == s.out_height()) h = 0, ++n;
-  }
-  for (int64_t k = 0; k < s.words(); ++k) TransposeBits(columns + k * kWordBits);
-}
 
 /// reals[j] = dL/dy of 16 outputs at 64 pixels; 0 where there is no pixel or output.
 BSNN_INLINE void LoadReals(const BinaryConvShape& s, const float* grad_y, int64_t begin,
@@ -59,6 +38,7 @@ BSNN_INLINE void LoadReals(const BinaryConvShape& s, const float* grad_y, int64_
 
 /// Blocks of 64 pixels whose columns are there at a time.
 inline int64_t ChunkBlocks(const BinaryConvShape& s) {
+  constexpr int64_t kColumnBytes = 1 << 18;  // they stay in cache
   return std::clamp<int64_t>(kColumnBytes / (s.words() * kWordBits * 8), 1, 16);
 }
 

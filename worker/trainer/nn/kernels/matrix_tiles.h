@@ -7,6 +7,7 @@
 /// float counts as 0. Source: Intel's instruction set reference, TDPBF16PS.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <cstring>
 
@@ -22,6 +23,10 @@ namespace bsnn::trainer::kernels {
 
 inline constexpr int64_t kTileRows = 16;
 inline constexpr int64_t kTileWords = 256;  ///< of 32 bits: a row is 16
+/// Rows, columns or numbers of a sum that go together: two tiles' rows, or one's numbers.
+inline constexpr int64_t kPair = 2 * kTileRows;
+inline constexpr int64_t kRowBytes = 64;        ///< of a tile that lies in one piece
+inline constexpr uint32_t kHigh = 0xFFFF0000u;  ///< the bf16 number in a float's bits
 
 class PlainTiles {
  public:
@@ -33,13 +38,13 @@ class PlainTiles {
   template <int kTile>
   void Load(const void* from, int64_t stride) {
     for (int64_t row = 0; row < kTileRows; ++row) {
-      std::memcpy(tiles_[kTile][row], static_cast<const char*>(from) + row * stride, 64);
+      std::memcpy(tiles_[kTile][row], static_cast<const char*>(from) + row * stride, kRowBytes);
     }
   }
   template <int kTile>
   void Store(void* to, int64_t stride) const {
     for (int64_t row = 0; row < kTileRows; ++row) {
-      std::memcpy(static_cast<char*>(to) + row * stride, tiles_[kTile][row], 64);
+      std::memcpy(static_cast<char*>(to) + row * stride, tiles_[kTile][row], kRowBytes);
     }
   }
   template <int kC, int kA, int kB>
@@ -60,7 +65,7 @@ class PlainTiles {
 
  private:
   static float First(uint32_t pair) { return std::bit_cast<float>(pair << 16); }
-  static float Second(uint32_t pair) { return std::bit_cast<float>(pair & 0xFFFF0000u); }
+  static float Second(uint32_t pair) { return std::bit_cast<float>(pair & kHigh); }
 
   uint32_t tiles_[8][kTileRows][16] = {};
 };
@@ -73,7 +78,7 @@ class AmxTiles {
  public:
   BSNN_INLINE AmxTiles() {
     Configuration eight;
-    for (int i = 0; i < 8; ++i) eight.row_bytes[i] = 64, eight.rows[i] = kTileRows;
+    for (int i = 0; i < 8; ++i) eight.row_bytes[i] = kRowBytes, eight.rows[i] = kTileRows;
     asm volatile("ldtilecfg %0" ::"m"(eight));
   }
   BSNN_INLINE ~AmxTiles() { asm volatile("tilerelease"); }
@@ -108,11 +113,6 @@ class AmxTiles {
   static_assert(sizeof(Configuration) == 64);
 };
 #endif
-
-/// Rows, columns or numbers of a sum that go together: two tiles' rows, or one's numbers.
-inline constexpr int64_t kPair = 2 * kTileRows;
-inline constexpr int64_t kRowBytes = 64;        ///< of a tile that lies in one piece
-inline constexpr uint32_t kHigh = 0xFFFF0000u;  ///< the bf16 number in a float's bits
 
 /// g as bf16 numbers whose sum is near it; each in the high half of its lane.
 template <int kTerms>

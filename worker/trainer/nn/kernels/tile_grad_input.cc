@@ -1,9 +1,8 @@
 // dL/dx by tiles.
-#include <cstdlib>
 #include <vector>
 
-#include "worker/trainer/nn/kernels/tile_products.h"
 #include "worker/trainer/nn/kernels/matrix_tiles.h"
+#include "worker/trainer/nn/kernels/tile_products.h"
 
 namespace bsnn::trainer::kernels {
 namespace {
@@ -120,7 +119,7 @@ BSNN_INLINE void FillGrid(GradInputWork& work, const float* grad_y, int64_t pict
         if (o + kLanes <= s.out) {
           g = *reinterpret_cast<const UnalignedLanes*>(grad_y + o);
         } else {
-          for (int64_t i = 0; i < s.out - o; ++i) g[i] = grad_y[o + i];
+          std::memcpy(&g, grad_y + o, static_cast<size_t>(s.out - o) * sizeof(float));
         }
         if (s.bf16) RoundToBf16(&g, 1);
         LaneBits terms[kTerms];

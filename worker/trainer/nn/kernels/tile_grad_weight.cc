@@ -1,6 +1,6 @@
 // dL/dweight by tiles.
-#include "worker/trainer/nn/kernels/tile_products.h"
 #include "worker/trainer/nn/kernels/matrix_tiles.h"
+#include "worker/trainer/nn/kernels/tile_products.h"
 
 namespace bsnn::trainer::kernels {
 namespace {
