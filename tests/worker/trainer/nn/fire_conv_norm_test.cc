@@ -1,6 +1,7 @@
 #include "worker/trainer/nn/fire_conv_norm.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
