@@ -3,7 +3,6 @@
 
 #include "worker/trainer/nn/kernels/binary_conv.h"
 #include "worker/trainer/nn/kernels/bit_words.h"
-#include "worker/trainer/nn/kernels/grad_windows.h"
 #include "worker/trainer/nn/kernels/sum_tables.h"
 #include "worker/trainer/nn/kernels/tile_products.h"
 
@@ -179,7 +178,11 @@ constexpr int64_t kShareFloats = 1 << 18;  // sums up to this size are kept per 
 constexpr int64_t kTileWords = 36;         // of a window, at most, whose sums stay in cache
 
 int64_t OutputGroups(const BinaryConvShape& s) { return DivideUp(s.out, kLanes); }
-int64_t Blocks(const BinaryConvShape& s) { return DivideUp(s.pictures * s.out_pixels(), kReals); }
+/// What dL/dweight is shared out in: 64 pixels, or 16 pictures for tiles.
+int64_t Pieces(const BinaryConvShape& s) {
+  if (s.unit != ProductUnit::kTables) return DivideUp(s.pictures, kLanes);
+  return DivideUp(s.pictures * s.out_pixels(), kReals);
+}
 
 /// columns[k * 64 + i], a word of 64 output pixels: bit i of word k of their windows.
 BSNN_INLINE void TransposeWindows(const BinaryConvShape& s, const uint8_t* bits, int64_t begin,
@@ -195,12 +198,36 @@ BSNN_INLINE void TransposeWindows(const BinaryConvShape& s, const uint8_t* bits,
   for (int64_t k = 0; k < s.words(); ++k) TransposeBits(columns + k * kWordBits);
 }
 
+/// reals[j] = dL/dy of 16 outputs at 64 pixels; 0 where there is no pixel or output.
+BSNN_INLINE void LoadReals(const BinaryConvShape& s, const float* grad_y, int64_t begin,
+                           int64_t output, Lanes* reals) {
+  const int64_t have = std::min(kReals, s.pictures * s.out_pixels() - begin);
+  const int64_t lanes = std::min(kLanes, s.out - output);
+  const float* const from = grad_y + begin * s.out + output;
+  if (lanes == kLanes) {
+    for (int64_t j = 0; j < have; ++j) {
+      __builtin_prefetch(from + (j + kReals) * s.out, 0, 2);  // the next block's
+      reals[j] = *reinterpret_cast<const UnalignedLanes*>(from + j * s.out);
+    }
+    std::fill(reals + have, reals + kPaddedReals, Lanes{});
+    return;
+  }
+  std::fill(reals, reals + kPaddedReals, Lanes{});
+  for (int64_t j = 0; j < have; ++j) {
+    std::memcpy(reals + j, from + j * s.out, static_cast<size_t>(lanes) * sizeof(float));
+  }
+}
+
+/// Blocks of 64 pixels whose columns are there at a time.
+int64_t ChunkBlocks(const BinaryConvShape& s) {
+  constexpr int64_t kColumnBytes = 1 << 18;  // they stay in cache
+  return std::clamp<int64_t>(kColumnBytes / (s.words() * kWordBits * 8), 1, 16);
+}
+
 struct GradWeightScratch {
   explicit GradWeightScratch(const BinaryConvShape& s)
-      : columns(ChunkBlocks(s) * s.words() * kWordBits),
-        tiles(s.unit == ProductUnit::kTables ? 0 : ColumnTileWords(s)) {}
+      : columns(s.unit == ProductUnit::kTables ? ChunkBlocks(s) * s.words() * kWordBits : 0) {}
   Scratch<uint64_t> columns;
-  Scratch<uint32_t> tiles;
   Scratch<Lanes> tables{kMostLanes};
   Scratch<Lanes> reals{kPaddedReals};
 };
@@ -227,20 +254,18 @@ BSNN_INLINE void AddColumns(const BinaryConvShape& s, const float* grad_y, int64
   }
 }
 
-BSNN_INLINE void AddBlocks(const BinaryConvShape& s, const uint8_t* bits, const float* grad_y,
-                           Range blocks, Range groups, Lanes* sums, GradWeightScratch& scratch) {
+BSNN_INLINE void AddPieces(const BinaryConvShape& s, const uint8_t* bits, const float* grad_y,
+                           Range pieces, Range groups, Lanes* sums, GradWeightScratch& scratch) {
+  if (s.unit != ProductUnit::kTables) {
+    return AddGradWeightByTiles(s, bits, grad_y, pieces, groups, sums);
+  }
   const int64_t chunk = ChunkBlocks(s), column_size = s.words() * kWordBits;
-  for (int64_t block = blocks.first; block < blocks.last; block += chunk) {
-    const int64_t count = std::min(chunk, blocks.last - block);
+  for (int64_t block = pieces.first; block < pieces.last; block += chunk) {
+    const int64_t count = std::min(chunk, pieces.last - block);
     for (int64_t b = 0; b < count; ++b) {
       TransposeWindows(s, bits, (block + b) * kReals, scratch.columns.get() + b * column_size);
     }
-    if (s.unit == ProductUnit::kTables) {
-      AddColumns(s, grad_y, block, count, groups, sums, scratch);
-    } else {
-      AddColumnsByTiles(s, scratch.columns.get(), grad_y, block, count, groups, sums,
-                        scratch.tiles.get());
-    }
+    AddColumns(s, grad_y, block, count, groups, sums, scratch);
   }
 }
 
@@ -262,17 +287,17 @@ BSNN_CLONES void RunBinaryConvGradWeight(const BinaryConvShape& s, const uint8_t
     const int64_t share = unit / plan.splits, split = unit % plan.splits;
     const Range groups{OutputGroups(s) * split / plan.splits,
                        OutputGroups(s) * (split + 1) / plan.splits};
-    const Range blocks{Blocks(s) * share / plan.shares, Blocks(s) * (share + 1) / plan.shares};
+    const Range pieces{Pieces(s) * share / plan.shares, Pieces(s) * (share + 1) / plan.shares};
     auto* const out = reinterpret_cast<Lanes*>(sums + share * plan.share_size);
     std::fill(out + groups.first * group_size, out + groups.last * group_size, Lanes{});
-    AddBlocks(s, bits, grad_y, blocks, groups, out, scratch);
+    AddPieces(s, bits, grad_y, pieces, groups, out, scratch);
   }
 }
 
 BSNN_CLONES void AddBinaryConvGradWeight(const BinaryConvShape& s, const uint8_t* bits,
                                          const float* grad_y, float* sums) {
   GradWeightScratch scratch(s);
-  AddBlocks(s, bits, grad_y, {0, Blocks(s)}, {0, OutputGroups(s)}, reinterpret_cast<Lanes*>(sums),
+  AddPieces(s, bits, grad_y, {0, Pieces(s)}, {0, OutputGroups(s)}, reinterpret_cast<Lanes*>(sums),
             scratch);
 }
 

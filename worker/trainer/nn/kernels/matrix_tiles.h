@@ -114,14 +114,17 @@ class AmxTiles {
 };
 #endif
 
-/// g as bf16 numbers whose sum is near it; each in the high half of its lane.
+/// g as bf16 numbers, each in the high half of its lane: g rounded, or g cut off and the rest
+/// rounded, which sum up to g but for 2^-16 of it.
 template <int kTerms>
 BSNN_INLINE void Split(Lanes g, LaneBits* terms) {
-  for (int term = 0; term < kTerms; ++term) {
-    Lanes rounded = g;
-    RoundToBf16(&rounded, 1);
-    terms[term] = reinterpret_cast<LaneBits>(rounded);
-    if (term + 1 < kTerms) g -= rounded;
+  static_assert(kTerms == 1 || kTerms == 2);
+  if constexpr (kTerms == 1) {
+    RoundToBf16(&g, 1);
+    terms[0] = reinterpret_cast<LaneBits>(g);
+  } else {
+    terms[0] = reinterpret_cast<LaneBits>(g) & kHigh;
+    terms[1] = reinterpret_cast<LaneBits>(g - reinterpret_cast<Lanes>(terms[0])) + 0x8000u;
   }
 }
 

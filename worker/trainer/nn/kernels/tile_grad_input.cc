@@ -1,131 +1,110 @@
 // dL/dx by tiles.
+#include <algorithm>
 #include <vector>
 
+#include "worker/trainer/nn/kernels/bit_words.h"
 #include "worker/trainer/nn/kernels/matrix_tiles.h"
 #include "worker/trainer/nn/kernels/tile_products.h"
 
 namespace bsnn::trainer::kernels {
 namespace {
 
-BSNN_INLINE int64_t RoundUp(int64_t a, int64_t b) { return DivideUp(a, b) * b; }
+constexpr int64_t kGridBytes = 1 << 20;  // of gradients as tiles at a time: in the second cache
+constexpr int64_t kTileHalves = 2 * kTileWords;
 
-constexpr int64_t kGridBytes = 1 << 20;  // of gradients as bf16 at a time: in the second cache
-
-/// Gradients dL/dy of some pictures as one run of pixels, with so many zeros between rows and
-/// pictures that each tap finds all its gradients one fixed distance away. With a stride, dL/dx
-/// falls into stride^2 phases, each with taps and a grid of its own; a phase's pixel (a, b) is
-/// (a stride + row, b stride + column) of the picture.
-struct Grid {
-  int64_t before = 0;  ///< rows and columns that a tap reaches before the first
-  int64_t after = 0;   ///< and past a phase's last
-  int64_t pitch;       ///< pixels from one row to the next
-  int64_t picture;     ///< and from one picture to the next
-  int64_t lead;        ///< zeros before the first
-
-  explicit Grid(const BinaryConvShape& s) {
-    for (int64_t phase = 0; phase < s.stride; ++phase) {
-      for (int64_t k = 0; k < s.kernel; ++k) {
-        if (!Reaches(s, phase, k)) continue;
-        before = std::max(before, -Distance(s, phase, k));
-        after = std::max(after, Distance(s, phase, k));
-      }
-    }
-    pitch = Run(s, s.out_width(), s.width);
-    picture = pitch * Run(s, s.out_height(), s.height);
-    lead = before * (pitch + 1);
-  }
-
-  /// Along one axis: whether tap k links the phase to any output, and how far away.
-  static bool Reaches(const BinaryConvShape& s, int64_t phase, int64_t k) {
-    return (phase + s.padding - k) % s.stride == 0;
-  }
-  static int64_t Distance(const BinaryConvShape& s, int64_t phase, int64_t k) {
-    return (phase + s.padding - k) / s.stride;
-  }
-
-  int64_t pixels(int64_t pictures) const {
-    return lead + RoundUp(pictures * picture, kPair) + after * (pitch + 1);
-  }
-
- private:
-  int64_t Run(const BinaryConvShape& s, int64_t outputs, int64_t inputs) const {
-    return std::max(outputs + before, DivideUp(inputs, s.stride) + after);
-  }
-};
-
+/// A tap of the kernel, and how far from a phase's pixel its gradient is.
 struct Tap {
-  int64_t index;
-  int64_t distance;  ///< in the grid's pixels
+  int64_t index, row, column;
 };
 
-/// A pixel's phase, and its taps.
+/// With a stride, dL/dx falls into stride^2 phases: pixel (a, b) of a phase is (a stride + row, b
+/// stride + column) of the picture, and meets some of the taps, (a + tap.row, b + tap.column) of
+/// dL/dy.
 struct Phase {
   int64_t row, column;
   std::vector<Tap> taps;
 };
 
-std::vector<Phase> PhasesOf(const BinaryConvShape& s, const Grid& grid) {
+std::vector<Phase> PhasesOf(const BinaryConvShape& s) {
   std::vector<Phase> phases;
   for (int64_t i = 0; i < s.stride * s.stride; ++i) {
     Phase phase{i / s.stride, i % s.stride, {}};
     for (int64_t tap = 0; tap < s.taps(); ++tap) {
-      const int64_t h = tap / s.kernel, w = tap % s.kernel;
-      if (!Grid::Reaches(s, phase.row, h) || !Grid::Reaches(s, phase.column, w)) continue;
-      phase.taps.push_back(
-          {tap, Grid::Distance(s, phase.row, h) * grid.pitch + Grid::Distance(s, phase.column, w)});
+      const int64_t h = phase.row + s.padding - tap / s.kernel;
+      const int64_t w = phase.column + s.padding - tap % s.kernel;
+      if (h % s.stride == 0 && w % s.stride == 0) {
+        phase.taps.push_back({tap, h / s.stride, w / s.stride});
+      }
     }
     phases.push_back(std::move(phase));
   }
   return phases;
 }
 
-/// What one call works in.
+/// What one call works in. A tile of gradients is of one pixel of 16 pictures and 32 outputs.
 struct GradInputWork {
   const BinaryConvShape& s;
-  Grid grid{s};
-  std::vector<Phase> phases = PhasesOf(s, grid);
-  int64_t outputs = RoundUp(s.out, kPair);
-  int64_t group;             ///< pictures at a time
-  std::vector<float> scale;  ///< [outputs], 0 behind the last
-  int64_t term;              ///< numbers of one term's rows
-  Scratch<uint16_t> rows;    ///< [term][pixel of the grid][output], bf16
-  Scratch<uint32_t> signs{s.taps() * outputs / kPair * 2 * kTileWords};
-  Scratch<float> block{kPair * kPair};
+  std::vector<Phase> phases = PhasesOf(s);
+  int64_t steps = DivideUp(s.out, kPair);
+  int64_t above = 0, below = 0;  ///< rows of dL/dy that taps reach from a phase's row
+  int64_t pixel;                 ///< bf16 numbers of a pixel's tiles
+  int64_t rows;                  ///< of dL/dy at a time
+  int64_t band;                  ///< rows of a phase that these serve
+  std::vector<float> scale;      ///< [32 steps], 0 behind the last
+  Scratch<uint16_t> grid;        ///< [row % rows][column][step][term] tiles
+  Scratch<uint32_t> signs{s.taps() * steps * 2 * kTileWords};
+  Scratch<float> block{4 * kTileWords};
 
   GradInputWork(const BinaryConvShape& shape, const BinaryWeights& weights, int terms)
-      : s(shape),
-        group(std::clamp<int64_t>(kGridBytes / (grid.picture * outputs * 2 * terms), 1, kLanes)),
-        scale(outputs),
-        term(grid.pixels(group) * outputs),
-        rows(term * terms) {
+      : s(shape), pixel(steps * terms * kTileHalves), scale(steps * kPair), grid(PlanRows()) {
     std::copy_n(weights.scale.begin(), s.out, scale.begin());
-    std::fill_n(rows.get(), term * terms, uint16_t{});
+    std::fill_n(grid.get(), rows * s.out_width() * pixel, uint16_t{});
+  }
+
+  uint16_t* Pixel(int64_t row, int64_t column) const {
+    return grid.get() + (row % rows * s.out_width() + column) * pixel;
+  }
+
+ private:
+  /// Sets the numbers of rows; returns the grid's size.
+  int64_t PlanRows() {
+    for (const Phase& phase : phases) {
+      for (const Tap& tap : phase.taps) {
+        above = std::max(above, -tap.row);
+        below = std::max(below, tap.row);
+      }
+    }
+    const int64_t row = s.out_width() * pixel;
+    rows = std::max(kGridBytes / (row * 2), above + below + 1);
+    band = rows - above - below;
+    if (rows >= s.out_height()) rows = s.out_height(), band = s.height;
+    return rows * row;
   }
 };
 
-/// scale_o dL/dy of `pictures` into the grid. What lies between stays 0.
+/// scale_o dL/dy of one row of up to 16 pictures. The rest of each tile's rows may be anything: it
+/// is of pictures that are not there.
 template <int kTerms>
-BSNN_INLINE void FillGrid(GradInputWork& work, const float* grad_y, int64_t pictures) {
+BSNN_INLINE void FillRow(GradInputWork& work, const float* grad_y, int64_t pictures, int64_t row) {
   typedef uint16_t Halves __attribute__((vector_size(32)));
-  typedef uint16_t UnalignedHalves __attribute__((vector_size(32), aligned(2), may_alias));
   const BinaryConvShape& s = work.s;
-  for (int64_t row = 0; row < pictures * s.out_height(); ++row) {
-    const int64_t n = row / s.out_height(), h = row % s.out_height();
-    uint16_t* to = work.rows.get() +
-                   (work.grid.lead + n * work.grid.picture + h * work.grid.pitch) * work.outputs;
-    for (int64_t w = 0; w < s.out_width(); ++w, to += work.outputs, grad_y += s.out) {
+  for (int64_t n = 0; n < pictures; ++n) {
+    const float* from = grad_y + (n * s.out_pixels() + row * s.out_width()) * s.out;
+    uint16_t* pixel = work.Pixel(row, 0) + n * kPair;
+    for (int64_t w = 0; w < s.out_width(); ++w, from += s.out, pixel += work.pixel) {
       for (int64_t o = 0; o < s.out; o += kLanes) {
         Lanes g = {};
         if (o + kLanes <= s.out) {
-          g = *reinterpret_cast<const UnalignedLanes*>(grad_y + o);
+          g = *reinterpret_cast<const UnalignedLanes*>(from + o);
         } else {
-          std::memcpy(&g, grad_y + o, static_cast<size_t>(s.out - o) * sizeof(float));
+          std::memcpy(&g, from + o, static_cast<size_t>(s.out - o) * sizeof(float));
         }
         if (s.bf16) RoundToBf16(&g, 1);
         LaneBits terms[kTerms];
         Split<kTerms>(g * *reinterpret_cast<const UnalignedLanes*>(work.scale.data() + o), terms);
+        uint16_t* const to = pixel + o / kPair * kTerms * kTileHalves + o % kPair;
         for (int term = 0; term < kTerms; ++term) {
-          *reinterpret_cast<UnalignedHalves*>(to + term * work.term + o) =
+          *reinterpret_cast<Halves*>(to + term * kTileHalves) =
               __builtin_convertvector(terms[term] >> 16, Halves);
         }
       }
@@ -133,8 +112,8 @@ BSNN_INLINE void FillGrid(GradInputWork& work, const float* grad_y, int64_t pict
   }
 }
 
-/// The signs of 32 input channels as tiles of -1 and +1, [tap][outputs / 32][2]; what lies behind
-/// the last channel may be either.
+/// The signs of 32 input channels as tiles of -1 and +1, [tap][step][2]; what lies behind the last
+/// channel may be either.
 BSNN_INLINE void PackSigns(const BinaryConvShape& s, const BinaryWeights& weights, int64_t channel,
                            uint32_t* signs) {
   for (int64_t tap = 0; tap < s.taps(); ++tap) {
@@ -155,64 +134,101 @@ BSNN_INLINE void PackSigns(const BinaryConvShape& s, const BinaryWeights& weight
   }
 }
 
-/// Tiles 0 to 3 = dL/dx of 32 of the phase's pixels from `pixel` on, and 32 channels.
-template <class Tiles, int kTerms>
-BSNN_INLINE void SumTaps(Tiles& tiles, const GradInputWork& work, const Phase& phase,
-                         int64_t pixel) {
-  const int64_t stride = work.outputs * 2, steps = work.outputs / kPair;
-  tiles.template Clear<0>();
-  tiles.template Clear<1>();
-  tiles.template Clear<2>();
-  tiles.template Clear<3>();
-  for (const Tap& tap : phase.taps) {
-    const uint16_t* rows = work.rows.get() + (work.grid.lead + pixel + tap.distance) * work.outputs;
-    const uint32_t* signs = work.signs.get() + tap.index * steps * 2 * kTileWords;
-    for (int64_t step = 0; step < steps; ++step, rows += kPair, signs += 2 * kTileWords) {
-      tiles.template Load<6>(signs, kRowBytes);
-      tiles.template Load<7>(signs + kTileWords, kRowBytes);
-      for (int term = 0; term < kTerms; ++term) {
-        tiles.template Load<4>(rows + term * work.term, stride);
-        tiles.template Load<5>(rows + term * work.term + kTileRows * work.outputs, stride);
-        MultiplyFour(tiles);
+/// Tiles 0 and 1 (of the first pixel), and 2 and 3 (of the second), += one tap's products. `from`
+/// are the gradients of the first of them that takes part.
+template <class Tiles, int kTerms, bool kFirst, bool kSecond>
+BSNN_INLINE void AddTap(Tiles& tiles, const GradInputWork& work, const uint16_t* from,
+                        const uint32_t* signs) {
+  for (int64_t step = 0; step < work.steps; ++step, signs += 2 * kTileWords) {
+    tiles.template Load<6>(signs, kRowBytes);
+    tiles.template Load<7>(signs + kTileWords, kRowBytes);
+    for (int term = 0; term < kTerms; ++term, from += kTileHalves) {
+      if constexpr (kFirst) tiles.template Load<4>(from, kRowBytes);
+      if constexpr (kSecond) {
+        tiles.template Load<5>(from + (kFirst ? work.pixel : 0), kRowBytes);
+      }
+      if constexpr (kFirst) {
+        tiles.template Multiply<0, 4, 6>();
+        tiles.template Multiply<1, 4, 7>();
+      }
+      if constexpr (kSecond) {
+        tiles.template Multiply<2, 5, 6>();
+        tiles.template Multiply<3, 5, 7>();
       }
     }
   }
 }
 
-/// Writes out those of a block's 32 pixels that lie inside a picture.
-BSNN_INLINE void WriteBlock(const GradInputWork& work, const Phase& phase, int64_t pixel,
-                            int64_t pictures, int64_t channel, float* grad_x) {
-  const BinaryConvShape& s = work.s;
-  const int64_t pitch = work.grid.pitch, count = std::min(kPair, s.in - channel);
-  const int64_t last = std::min(pixel + kPair, pictures * work.grid.picture);
-  int64_t n = pixel / work.grid.picture, a = pixel % work.grid.picture / pitch, b = pixel % pitch;
-  const float* from = work.block.get();
-  for (; pixel < last; ++pixel, from += kPair) {
-    const int64_t h = a * s.stride + phase.row, w = b * s.stride + phase.column;
-    if (h < s.height && w < s.width) {
-      CopyFloats(from, count, grad_x + ((n * s.height + h) * s.width + w) * s.in + channel);
+/// Tiles 0 to 3 = dL/dx of the phase's pixels (row, column) and (row, column + 1), of 16 pictures
+/// and 32 channels.
+template <class Tiles, int kTerms>
+BSNN_INLINE void SumTaps(Tiles& tiles, const GradInputWork& work, const Phase& phase, int64_t row,
+                         int64_t column) {
+  tiles.template Clear<0>();
+  tiles.template Clear<1>();
+  tiles.template Clear<2>();
+  tiles.template Clear<3>();
+  const bool two = (column + 1) * work.s.stride + phase.column < work.s.width;
+  for (const Tap& tap : phase.taps) {
+    const int64_t h = row + tap.row, w = column + tap.column, width = work.s.out_width();
+    if (h < 0 || h >= work.s.out_height()) continue;
+    const bool first = w >= 0 && w < width, second = two && w + 1 >= 0 && w + 1 < width;
+    const uint16_t* const from = work.Pixel(h, first ? w : w + 1);
+    const uint32_t* const signs = work.signs.get() + tap.index * work.steps * 2 * kTileWords;
+    if (first && second) {
+      AddTap<Tiles, kTerms, true, true>(tiles, work, from, signs);
+    } else if (first) {
+      AddTap<Tiles, kTerms, true, false>(tiles, work, from, signs);
+    } else if (second) {
+      AddTap<Tiles, kTerms, false, true>(tiles, work, from, signs);
     }
-    if (++b == pitch) b = 0, ++a;
-    if (a * pitch == work.grid.picture) a = 0, ++n;
   }
 }
 
+/// One of the two pixels' tiles to `to`, the pixel's 32 channels in the first of the pictures.
+template <class Tiles, int kFirstTile>
+BSNN_INLINE void WritePixel(Tiles& tiles, GradInputWork& work, int64_t pictures, int64_t channels,
+                            float* to) {
+  const int64_t picture = work.s.height * work.s.width * work.s.in;
+  if (pictures == kTileRows && channels >= kPair) {
+    tiles.template Store<kFirstTile>(to, picture * 4);
+    tiles.template Store<kFirstTile + 1>(to + kTileRows, picture * 4);
+    return;
+  }
+  float* const block = work.block.get();
+  tiles.template Store<kFirstTile>(block, kPair * 4);
+  tiles.template Store<kFirstTile + 1>(block + kTileRows, kPair * 4);
+  for (int64_t n = 0; n < pictures; ++n) {
+    CopyFloats(block + n * kPair, std::min(kPair, channels), to + n * picture);
+  }
+}
+
+/// dL/dx of up to 16 pictures.
 template <class Tiles, int kTerms>
 BSNN_INLINE void GradInput(GradInputWork& work, const BinaryWeights& weights, const float* grad_y,
                            float* grad_x, int64_t pictures) {
+  const BinaryConvShape& s = work.s;
   Tiles tiles;
-  FillGrid<kTerms>(work, grad_y, pictures);
-  float* const block = work.block.get();
-  for (int64_t channel = 0; channel < work.s.in; channel += kPair) {
-    PackSigns(work.s, weights, channel, work.signs.get());
-    for (const Phase& phase : work.phases) {
-      for (int64_t pixel = 0; pixel < pictures * work.grid.picture; pixel += kPair) {
-        SumTaps<Tiles, kTerms>(tiles, work, phase, pixel);
-        tiles.template Store<0>(block, kPair * 4);
-        tiles.template Store<1>(block + kTileRows, kPair * 4);
-        tiles.template Store<2>(block + kTileRows * kPair, kPair * 4);
-        tiles.template Store<3>(block + kTileRows * kPair + kTileRows, kPair * 4);
-        WriteBlock(work, phase, pixel, pictures, channel, grad_x);
+  int64_t filled = 0;
+  for (int64_t first = 0; first * s.stride < s.height; first += work.band) {
+    const int64_t last = first + work.band;
+    for (; filled < std::min(s.out_height(), last + work.below); ++filled) {
+      FillRow<kTerms>(work, grad_y, pictures, filled);
+    }
+    for (int64_t channel = 0; channel < s.in; channel += kPair) {
+      PackSigns(s, weights, channel, work.signs.get());
+      for (const Phase& phase : work.phases) {
+        for (int64_t a = first; a < last; ++a) {
+          const int64_t h = a * s.stride + phase.row;
+          if (h >= s.height) break;
+          for (int64_t b = 0, w = phase.column; w < s.width; b += 2, w += 2 * s.stride) {
+            SumTaps<Tiles, kTerms>(tiles, work, phase, a, b);
+            float* const to = grad_x + (h * s.width + w) * s.in + channel;
+            WritePixel<Tiles, 0>(tiles, work, pictures, s.in - channel, to);
+            if (w + s.stride >= s.width) continue;
+            WritePixel<Tiles, 2>(tiles, work, pictures, s.in - channel, to + s.stride * s.in);
+          }
+        }
       }
     }
   }
@@ -228,10 +244,10 @@ template <class Tiles, int kTerms>
 BSNN_INLINE void GradInputUnitsOf(const BinaryConvShape& s, const BinaryWeights& weights,
                                   const float* grad_y, float* grad_x, int64_t first, int64_t last) {
   GradInputWork work(s, weights, kTerms);
-  const int64_t end = std::min(last * kLanes, s.pictures);
-  for (int64_t n = first * kLanes; n < end; n += work.group) {
+  for (int64_t n = first * kLanes; n < std::min(last * kLanes, s.pictures); n += kLanes) {
     GradInput<Tiles, kTerms>(work, weights, grad_y + n * s.out_pixels() * s.out,
-                             grad_x + n * s.height * s.width * s.in, std::min(work.group, end - n));
+                             grad_x + n * s.height * s.width * s.in,
+                             std::min(kLanes, s.pictures - n));
   }
 }
 

@@ -1,45 +1,65 @@
 // dL/dweight by tiles.
+#include <algorithm>
+
+#include "worker/trainer/nn/kernels/bit_words.h"
 #include "worker/trainer/nn/kernels/matrix_tiles.h"
 #include "worker/trainer/nn/kernels/tile_products.h"
 
 namespace bsnn::trainer::kernels {
 namespace {
 
-int64_t Pairs(Range groups) { return DivideUp(groups.last - groups.first, 2); }
+constexpr int64_t kBandSteps = 32;               // of tiles that are added up at a time
+constexpr int64_t kMerged = kWordBits / kLanes;  // pixels whose bits are transposed together
+constexpr int64_t kChannelWord = kWordBits;      // channels of a plane
+constexpr int64_t kStepWords = 2 * kTileWords;   // of two tiles
 
-/// Spikes and gradients of a chunk as tiles. A step is of 32 pixels, in pairs (j, j + 16): the
-/// order in which a word's bits spread most easily.
-struct ColumnTiles {
-  int64_t steps;
-  uint32_t* spikes;  ///< [step][2]: 32 numbers of a window, of 32 pixels, 0 or 1 in bf16
-  uint32_t* reals;   ///< [pair of groups][step][term][2]: pixels in pairs, of 16 outputs
+/// What one call works in. A step is of two neighbouring output pixels of 16 pictures, 32 numbers
+/// in pairs (left, right), so that 16 of a picture's numbers are a tile's row.
+struct GradWeightWork {
+  const BinaryConvShape& s;
+  Range groups;
+  int64_t pairs = DivideUp(groups.last - groups.first, 2);
+  int64_t steps = DivideUp(s.out_width(), 2);                            ///< of a row of outputs
+  int64_t band = std::min(DivideUp(kBandSteps, steps), s.out_height());  ///< rows at a time
+  int64_t height = s.height + 2 * s.padding, width = s.width + 2 * s.padding;
+  int64_t padded = DivideUp(width, kMerged) * kMerged;
+  /// [64 channels][row][column][channel]: a pixel's spikes in 16 pictures as bits.
+  Scratch<uint16_t> planes{DivideUp(s.in, kChannelWord) * height * padded * kChannelWord};
+  /// [row][column of the kernel][step][2] tiles: 32 channels, 0 or 1 in bf16.
+  Scratch<uint32_t> spikes{((band - 1) * s.stride + s.kernel) * s.kernel * steps * kStepWords};
+  Scratch<uint32_t> reals;  ///< [pair of groups][row][step][term][2] tiles: 16 outputs
+
+  GradWeightWork(const BinaryConvShape& shape, Range outputs, int terms)
+      : s(shape), groups(outputs), reals(pairs * band * steps * terms * kStepWords) {}
+
+  uint16_t* Plane(int64_t channel, int64_t row, int64_t column) const {
+    return planes.get() +
+           ((channel / kChannelWord * height + row) * padded + column) * kChannelWord +
+           channel % kChannelWord;
+  }
 };
 
-/// dL/dy of all groups as tiles; 0 where the last pair has no second group.
-template <int kTerms>
-BSNN_INLINE void FillReals(const BinaryConvShape& s, const float* grad_y, int64_t block,
-                           int64_t count, Range groups, const ColumnTiles& chunk) {
-  Lanes reals[kPaddedReals];
-  const int64_t last = groups.first + 2 * Pairs(groups);
-  for (int64_t group = groups.first; group < last; ++group) {
-    const int64_t at = group - groups.first;
-    for (int64_t b = 0; b < count; ++b) {
-      if (group < groups.last) {
-        LoadReals(s, grad_y, (block + b) * kReals, group * kLanes, reals);
-      } else {
-        std::fill(reals, reals + kReals, Lanes{});
-      }
-      for (int64_t half = 0; half < 2; ++half) {
-        uint32_t* const to =
-            chunk.reals +
-            ((at / 2 * chunk.steps + 2 * b + half) * kTerms * 2 + at % 2) * kTileWords;
-        for (int64_t j = 0; j < kTileRows; ++j) {
-          LaneBits low[kTerms], high[kTerms];
-          Split<kTerms>(reals[half * kPair + j], low);
-          Split<kTerms>(reals[half * kPair + kTileRows + j], high);
-          for (int term = 0; term < kTerms; ++term) {
-            *reinterpret_cast<LaneBits*>(to + term * 2 * kTileWords + j * kLanes) =
-                low[term] >> 16 | (high[term] & kHigh);
+/// The spikes' bits of up to 16 pictures, turned from channels of a picture to pictures of a
+/// channel. Where there is no picture any bits will do: its gradients count as 0.
+BSNN_INLINE void FillPlanes(GradWeightWork& work, const uint8_t* bits, int64_t pictures) {
+  const BinaryConvShape& s = work.s;
+  alignas(64) uint64_t words[kWordBits];
+  for (int64_t channel = 0; channel < s.in; channel += kChannelWord) {
+    for (int64_t row = 0; row < work.height; ++row) {
+      for (int64_t column = 0; column < work.padded; column += kMerged) {
+        for (int64_t i = 0; i < kWordBits; i += kLanes) {
+          const int64_t w = std::min(column + i / kLanes, work.width - 1);
+          const uint8_t* from = bits + row * s.bit_row() + (w * s.in + channel) / 8;
+          for (int64_t n = 0; n < kLanes; ++n) {
+            std::memcpy(words + i + n, from, sizeof(*words));
+            if (n + 1 < pictures) from += s.bit_picture();
+          }
+        }
+        TransposeBits(words);
+        for (int64_t i = 0; i < kMerged; ++i) {
+          uint16_t* const plane = work.Plane(channel, row, column + i);
+          for (int64_t c = 0; c < kChannelWord; ++c) {
+            plane[c] = static_cast<uint16_t>(words[c] >> i * kLanes);
           }
         }
       }
@@ -47,105 +67,179 @@ BSNN_INLINE void FillReals(const BinaryConvShape& s, const float* grad_y, int64_
   }
 }
 
-/// The spikes at 32 numbers of all windows, from number k on: bits spread to bf16.
-BSNN_INLINE void FillSpikes(const BinaryConvShape& s, const uint64_t* columns, int64_t k,
-                            const ColumnTiles& chunk) {
+/// The spikes of 32 channels that outputs in `rows` meet, as tiles.
+BSNN_INLINE void FillSpikes(const GradWeightWork& work, Range rows, int64_t channel) {
   typedef uint16_t Spread __attribute__((vector_size(64)));
-  typedef uint32_t Half __attribute__((may_alias));
+  const BinaryConvShape& s = work.s;
   Spread bit;
   for (int i = 0; i < 32; ++i) bit[i] = static_cast<uint16_t>(1 << i / 2);
-  for (int64_t step = 0; step < chunk.steps; ++step) {
-    // A step's 32 pixels are half of each word, the lower half first.
-    const auto* const halves =
-        reinterpret_cast<const Half*>(columns + step / 2 * s.words() * kWordBits + k) + step % 2;
-    uint32_t* const to = chunk.spikes + step * 2 * kTileWords;
-    for (int64_t i = 0; i < kPair; ++i) {
-      const auto pixels = reinterpret_cast<Spread>(LaneBits{} + halves[2 * i]);
-      const auto on = reinterpret_cast<Spread>((pixels & bit) != 0);
-      *reinterpret_cast<Spread*>(to + i * kLanes) = on & 0x3F80;
+  uint32_t* to = work.spikes.get();
+  const int64_t last = (rows.last - 1) * s.stride + s.kernel;
+  for (int64_t row = rows.first * s.stride; row < last; ++row) {
+    for (int64_t k = 0; k < s.kernel; ++k) {
+      for (int64_t step = 0; step < work.steps; ++step) {
+        const int64_t right = std::min(2 * step + 1, s.out_width() - 1);
+        const uint16_t* const low = work.Plane(channel, row, 2 * step * s.stride + k);
+        const uint16_t* const high = work.Plane(channel, row, right * s.stride + k);
+        uint32_t both[kPair];
+        for (int64_t c = 0; c < kPair; ++c) both[c] = low[c] | uint32_t{high[c]} << 16;
+        for (int64_t c = 0; c < kPair; ++c, to += kLanes) {
+          const auto pixels = reinterpret_cast<Spread>(LaneBits{} + both[c]);
+          *reinterpret_cast<Spread*>(to) = reinterpret_cast<Spread>((pixels & bit) != 0) & 0x3F80;
+        }
+      }
     }
   }
 }
 
-/// Sums of 32 numbers of the window and two groups of outputs += the chunk's.
+/// dL/dy in `rows` of up to 16 pictures as tiles; 0 where there is no pixel, picture or group.
+template <int kTerms>
+BSNN_INLINE void FillReals(const GradWeightWork& work, const float* grad_y, int64_t pictures,
+                           Range rows) {
+  const BinaryConvShape& s = work.s;
+  const auto load = [&](const float* pixel, int64_t group) {
+    Lanes g = {};
+    const int64_t count = std::min(kLanes, s.out - group * kLanes);
+    if (count == kLanes) return *reinterpret_cast<const UnalignedLanes*>(pixel + group * kLanes);
+    std::memcpy(&g, pixel + group * kLanes, static_cast<size_t>(count) * sizeof(float));
+    return g;
+  };
+  const int64_t step_words = kTerms * kStepWords;
+  for (int64_t row = rows.first; row < rows.last; ++row) {
+    for (int64_t n = 0; n < kLanes; ++n) {
+      for (int64_t step = 0; step < work.steps; ++step) {
+        const float* const left =
+            grad_y + ((n * s.out_height() + row) * s.out_width() + 2 * step) * s.out;
+        const bool has_right = 2 * step + 1 < s.out_width();
+        uint32_t* const to =
+            work.reals.get() + ((row - rows.first) * work.steps + step) * step_words + n * kLanes;
+        for (int64_t i = 0; i < 2 * work.pairs; ++i) {
+          const int64_t group = work.groups.first + i;
+          Lanes low = {}, high = {};
+          if (n < pictures && group < work.groups.last) {
+            low = load(left, group);
+            if (has_right) high = load(left + s.out, group);
+          }
+          LaneBits lows[kTerms], highs[kTerms];
+          Split<kTerms>(low, lows);
+          Split<kTerms>(high, highs);
+          uint32_t* const tile =
+              to + i / 2 * work.band * work.steps * step_words + i % 2 * kTileWords;
+          for (int term = 0; term < kTerms; ++term) {
+            *reinterpret_cast<LaneBits*>(tile + term * kStepWords) =
+                lows[term] >> 16 | (highs[term] & kHigh);
+          }
+        }
+      }
+    }
+  }
+}
+
+/// Tiles 0 to 3 += a row's products.
 template <class Tiles, int kTerms>
-BSNN_INLINE void SumPixels(Tiles& tiles, const ColumnTiles& chunk, const uint32_t* reals,
-                           Lanes* sums, Lanes* second) {
-  tiles.template Load<0>(sums, kRowBytes);
-  tiles.template Load<1>(second, kRowBytes);
-  tiles.template Load<2>(sums + kTileRows, kRowBytes);
-  tiles.template Load<3>(second + kTileRows, kRowBytes);
-  const uint32_t* spikes = chunk.spikes;
-  for (int64_t step = 0; step < chunk.steps; ++step, spikes += 2 * kTileWords) {
+BSNN_INLINE void AddRow(Tiles& tiles, const uint32_t* spikes, const uint32_t* reals,
+                        int64_t steps) {
+  for (int64_t step = 0; step < steps; ++step, spikes += kStepWords) {
     tiles.template Load<4>(spikes, kRowBytes);
     tiles.template Load<5>(spikes + kTileWords, kRowBytes);
-    for (int term = 0; term < kTerms; ++term, reals += 2 * kTileWords) {
+    for (int term = 0; term < kTerms; ++term, reals += kStepWords) {
       tiles.template Load<6>(reals, kRowBytes);
       tiles.template Load<7>(reals + kTileWords, kRowBytes);
       MultiplyFour(tiles);
     }
   }
-  tiles.template Store<0>(sums, kRowBytes);
-  tiles.template Store<1>(second, kRowBytes);
-  tiles.template Store<2>(sums + kTileRows, kRowBytes);
-  tiles.template Store<3>(second + kTileRows, kRowBytes);
+}
+
+/// Sums of one tap, 32 channels and two groups of outputs += those of `rows`.
+template <class Tiles, int kTerms>
+BSNN_INLINE void SumRows(Tiles& tiles, const GradWeightWork& work, Range rows, int64_t tap,
+                         int64_t channel, int64_t pair, Lanes* sums) {
+  const BinaryConvShape& s = work.s;
+  Lanes spare[4][kTileRows] = {};  // for a tile that is not there as a whole
+  Lanes* tile[4];
+  int64_t count[4];
+  for (int i = 0; i < 4; ++i) {
+    const int64_t group = work.groups.first + 2 * pair + i % 2, c = channel + i / 2 * kTileRows;
+    Lanes* const from = sums + group * s.words() * kWordBits + tap * s.in + c;
+    count[i] = group < work.groups.last ? std::clamp<int64_t>(s.in - c, 0, kTileRows) : 0;
+    tile[i] = count[i] == kTileRows ? from : std::copy_n(from, count[i], spare[i]) - count[i];
+  }
+  tiles.template Load<0>(tile[0], kRowBytes);
+  tiles.template Load<1>(tile[1], kRowBytes);
+  tiles.template Load<2>(tile[2], kRowBytes);
+  tiles.template Load<3>(tile[3], kRowBytes);
+  const int64_t row_words = work.steps * kTerms * kStepWords;
+  const uint32_t* reals = work.reals.get() + pair * work.band * row_words;
+  for (int64_t row = rows.first; row < rows.last; ++row, reals += row_words) {
+    const int64_t h = row * s.stride + tap / s.kernel;
+    if (h < s.padding || h >= s.padding + s.height) continue;  // no spikes
+    const int64_t from = (h - rows.first * s.stride) * s.kernel + tap % s.kernel;
+    AddRow<Tiles, kTerms>(tiles, work.spikes.get() + from * work.steps * kStepWords, reals,
+                          work.steps);
+  }
+  tiles.template Store<0>(tile[0], kRowBytes);
+  tiles.template Store<1>(tile[1], kRowBytes);
+  tiles.template Store<2>(tile[2], kRowBytes);
+  tiles.template Store<3>(tile[3], kRowBytes);
+  for (int i = 0; i < 4; ++i) {
+    const int64_t group = work.groups.first + 2 * pair + i % 2, c = channel + i / 2 * kTileRows;
+    if (count[i] == kTileRows) continue;
+    std::copy_n(spare[i], count[i], sums + group * s.words() * kWordBits + tap * s.in + c);
+  }
 }
 
 template <class Tiles, int kTerms>
-BSNN_INLINE void AddColumns(const BinaryConvShape& s, const uint64_t* columns, const float* grad_y,
-                            int64_t block, int64_t count, Range groups, Lanes* sums,
-                            uint32_t* scratch) {
-  const ColumnTiles chunk{2 * count, scratch, scratch + 2 * count * 2 * kTileWords};
-  FillReals<kTerms>(s, grad_y, block, count, groups, chunk);
-  const int64_t group_size = s.words() * kWordBits;
-  Lanes none[kPair] = {};  // for the group that the last pair lacks
+BSNN_INLINE void AddUnits(const BinaryConvShape& s, const uint8_t* bits, const float* grad_y,
+                          Range units, Range groups, Lanes* sums) {
+  GradWeightWork work(s, groups, kTerms);
   Tiles tiles;
-  for (int64_t k = 0; k < group_size; k += kPair) {
-    FillSpikes(s, columns, k, chunk);
-    for (int64_t pair = 0; pair < Pairs(groups); ++pair) {
-      const int64_t group = groups.first + 2 * pair;
-      Lanes* const first = sums + group * group_size + k;
-      SumPixels<Tiles, kTerms>(tiles, chunk,
-                               chunk.reals + pair * chunk.steps * kTerms * 2 * kTileWords, first,
-                               group + 1 < groups.last ? first + group_size : none);
+  for (int64_t n = units.first * kLanes; n < std::min(units.last * kLanes, s.pictures);
+       n += kLanes) {
+    const int64_t pictures = std::min(kLanes, s.pictures - n);
+    const float* const gradients = grad_y + n * s.out_pixels() * s.out;
+    FillPlanes(work, bits + n * s.bit_picture(), pictures);
+    for (int64_t row = 0; row < s.out_height(); row += work.band) {
+      const Range rows{row, std::min(row + work.band, s.out_height())};
+      FillReals<kTerms>(work, gradients, pictures, rows);
+      for (int64_t channel = 0; channel < s.in; channel += kPair) {
+        FillSpikes(work, rows, channel);
+        for (int64_t tap = 0; tap < s.taps(); ++tap) {
+          for (int64_t pair = 0; pair < work.pairs; ++pair) {
+            SumRows<Tiles, kTerms>(tiles, work, rows, tap, channel, pair, sums);
+          }
+        }
+      }
     }
   }
 }
 
 template <class Tiles>
-BSNN_INLINE void AddColumnsOn(const BinaryConvShape& s, const uint64_t* columns,
-                              const float* grad_y, int64_t block, int64_t count, Range groups,
-                              Lanes* sums, uint32_t* scratch) {
+BSNN_INLINE void AddUnitsOn(const BinaryConvShape& s, const uint8_t* bits, const float* grad_y,
+                            Range units, Range groups, Lanes* sums) {
   if (s.bf16) {
-    AddColumns<Tiles, 1>(s, columns, grad_y, block, count, groups, sums, scratch);
+    AddUnits<Tiles, 1>(s, bits, grad_y, units, groups, sums);
   } else {
-    AddColumns<Tiles, 2>(s, columns, grad_y, block, count, groups, sums, scratch);
+    AddUnits<Tiles, 2>(s, bits, grad_y, units, groups, sums);
   }
 }
 
 #if defined(BSNN_WITH_AMX)
-BSNN_WITH_AMX void AddColumnsByAmx(const BinaryConvShape& s, const uint64_t* columns,
-                                   const float* grad_y, int64_t block, int64_t count, Range groups,
-                                   Lanes* sums, uint32_t* scratch) {
-  AddColumnsOn<AmxTiles>(s, columns, grad_y, block, count, groups, sums, scratch);
+BSNN_WITH_AMX void AddUnitsByAmx(const BinaryConvShape& s, const uint8_t* bits, const float* grad_y,
+                                 Range units, Range groups, Lanes* sums) {
+  AddUnitsOn<AmxTiles>(s, bits, grad_y, units, groups, sums);
 }
 #endif
 
 }  // namespace
 
-int64_t ColumnTileWords(const BinaryConvShape& s) {
-  const int64_t steps = 2 * ChunkBlocks(s), pairs = DivideUp(s.out, kPair);
-  return (1 + pairs * (s.bf16 ? 1 : 2)) * steps * 2 * kTileWords;
-}
-
-void AddColumnsByTiles(const BinaryConvShape& s, const uint64_t* columns, const float* grad_y,
-                       int64_t block, int64_t count, Range groups, Lanes* sums, uint32_t* scratch) {
+void AddGradWeightByTiles(const BinaryConvShape& s, const uint8_t* bits, const float* grad_y,
+                          Range units, Range groups, Lanes* sums) {
 #if defined(BSNN_WITH_AMX)
   if (s.unit == ProductUnit::kAmx) {
-    return AddColumnsByAmx(s, columns, grad_y, block, count, groups, sums, scratch);
+    return AddUnitsByAmx(s, bits, grad_y, units, groups, sums);
   }
 #endif
-  AddColumnsOn<PlainTiles>(s, columns, grad_y, block, count, groups, sums, scratch);
+  AddUnitsOn<PlainTiles>(s, bits, grad_y, units, groups, sums);
 }
 
 }  // namespace bsnn::trainer::kernels
