@@ -9,7 +9,7 @@
 namespace bsnn::trainer::kernels {
 namespace {
 
-constexpr int64_t kGridBytes = 1 << 20;  // of gradients as tiles at a time: in the second cache
+constexpr int64_t kGridBytes = 1 << 19;  // of gradients as tiles at a time: in the second cache
 constexpr int64_t kTileHalves = 2 * kTileWords;
 
 /// A tap of the kernel, and how far from a phase's pixel its gradient is.

@@ -25,8 +25,8 @@ struct GradWeightWork {
   int64_t padded = DivideUp(width, kMerged) * kMerged;
   /// [64 channels][row][column][channel]: a pixel's spikes in 16 pictures as bits.
   Scratch<uint16_t> planes{DivideUp(s.in, kChannelWord) * height * padded * kChannelWord};
-  /// [row][column of the kernel][step][2] tiles: 32 channels, 0 or 1 in bf16.
-  Scratch<uint32_t> spikes{((band - 1) * s.stride + s.kernel) * s.kernel * steps * kStepWords};
+  /// [row][step][2] tiles: 32 channels, 0 or 1 in bf16.
+  Scratch<uint32_t> spikes{((band - 1) * s.stride + s.kernel) * steps * kStepWords};
   Scratch<uint32_t> reals;  ///< [pair of groups][row][step][term][2] tiles: 16 outputs
 
   GradWeightWork(const BinaryConvShape& shape, Range outputs, int terms)
@@ -67,8 +67,9 @@ BSNN_INLINE void FillPlanes(GradWeightWork& work, const uint8_t* bits, int64_t p
   }
 }
 
-/// The spikes of 32 channels that outputs in `rows` meet, as tiles.
-BSNN_INLINE void FillSpikes(const GradWeightWork& work, Range rows, int64_t channel) {
+/// The spikes of 32 channels that one column of the kernel meets for outputs in `rows`, as tiles.
+BSNN_INLINE void FillSpikes(const GradWeightWork& work, Range rows, int64_t channel,
+                            int64_t column) {
   typedef uint16_t Spread __attribute__((vector_size(64)));
   const BinaryConvShape& s = work.s;
   Spread bit;
@@ -76,17 +77,15 @@ BSNN_INLINE void FillSpikes(const GradWeightWork& work, Range rows, int64_t chan
   uint32_t* to = work.spikes.get();
   const int64_t last = (rows.last - 1) * s.stride + s.kernel;
   for (int64_t row = rows.first * s.stride; row < last; ++row) {
-    for (int64_t k = 0; k < s.kernel; ++k) {
-      for (int64_t step = 0; step < work.steps; ++step) {
-        const int64_t right = std::min(2 * step + 1, s.out_width() - 1);
-        const uint16_t* const low = work.Plane(channel, row, 2 * step * s.stride + k);
-        const uint16_t* const high = work.Plane(channel, row, right * s.stride + k);
-        uint32_t both[kPair];
-        for (int64_t c = 0; c < kPair; ++c) both[c] = low[c] | uint32_t{high[c]} << 16;
-        for (int64_t c = 0; c < kPair; ++c, to += kLanes) {
-          const auto pixels = reinterpret_cast<Spread>(LaneBits{} + both[c]);
-          *reinterpret_cast<Spread*>(to) = reinterpret_cast<Spread>((pixels & bit) != 0) & 0x3F80;
-        }
+    for (int64_t step = 0; step < work.steps; ++step) {
+      const int64_t right = std::min(2 * step + 1, s.out_width() - 1);
+      const uint16_t* const low = work.Plane(channel, row, 2 * step * s.stride + column);
+      const uint16_t* const high = work.Plane(channel, row, right * s.stride + column);
+      uint32_t both[kPair];
+      for (int64_t c = 0; c < kPair; ++c) both[c] = low[c] | uint32_t{high[c]} << 16;
+      for (int64_t c = 0; c < kPair; ++c, to += kLanes) {
+        const auto pixels = reinterpret_cast<Spread>(LaneBits{} + both[c]);
+        *reinterpret_cast<Spread*>(to) = reinterpret_cast<Spread>((pixels & bit) != 0) & 0x3F80;
       }
     }
   }
@@ -150,12 +149,13 @@ BSNN_INLINE void AddRow(Tiles& tiles, const uint32_t* spikes, const uint32_t* re
   }
 }
 
-/// Sums of one tap, 32 channels and two groups of outputs += those of `rows`.
+/// Sums of one tap, 32 channels and two groups of outputs += those of `rows`. The spikes are those
+/// that the tap's column meets.
 template <class Tiles, int kTerms>
 BSNN_INLINE void SumRows(Tiles& tiles, const GradWeightWork& work, Range rows, int64_t tap,
                          int64_t channel, int64_t pair, Lanes* sums) {
   const BinaryConvShape& s = work.s;
-  Lanes spare[4][kTileRows] = {};  // for a tile that is not there as a whole
+  Lanes spare[4][kTileRows];  // for a tile that is not there as a whole
   Lanes* tile[4];
   int64_t count[4];
   for (int i = 0; i < 4; ++i) {
@@ -173,9 +173,8 @@ BSNN_INLINE void SumRows(Tiles& tiles, const GradWeightWork& work, Range rows, i
   for (int64_t row = rows.first; row < rows.last; ++row, reals += row_words) {
     const int64_t h = row * s.stride + tap / s.kernel;
     if (h < s.padding || h >= s.padding + s.height) continue;  // no spikes
-    const int64_t from = (h - rows.first * s.stride) * s.kernel + tap % s.kernel;
-    AddRow<Tiles, kTerms>(tiles, work.spikes.get() + from * work.steps * kStepWords, reals,
-                          work.steps);
+    const int64_t from = (h - rows.first * s.stride) * work.steps * kStepWords;
+    AddRow<Tiles, kTerms>(tiles, work.spikes.get() + from, reals, work.steps);
   }
   tiles.template Store<0>(tile[0], kRowBytes);
   tiles.template Store<1>(tile[1], kRowBytes);
@@ -202,10 +201,12 @@ BSNN_INLINE void AddUnits(const BinaryConvShape& s, const uint8_t* bits, const f
       const Range rows{row, std::min(row + work.band, s.out_height())};
       FillReals<kTerms>(work, gradients, pictures, rows);
       for (int64_t channel = 0; channel < s.in; channel += kPair) {
-        FillSpikes(work, rows, channel);
-        for (int64_t tap = 0; tap < s.taps(); ++tap) {
+        for (int64_t column = 0; column < s.kernel; ++column) {
+          FillSpikes(work, rows, channel, column);
           for (int64_t pair = 0; pair < work.pairs; ++pair) {
-            SumRows<Tiles, kTerms>(tiles, work, rows, tap, channel, pair, sums);
+            for (int64_t tap = column; tap < s.taps(); tap += s.kernel) {
+              SumRows<Tiles, kTerms>(tiles, work, rows, tap, channel, pair, sums);
+            }
           }
         }
       }
