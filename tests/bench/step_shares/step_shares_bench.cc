@@ -1,5 +1,5 @@
-/// What the measurements that every run takes cost: training steps with and without them, in pairs
-/// on one network, the order alternating, so that the machine's other work hits both alike.
+/// What the measurements that every run takes, and AGMM's gate, add to a training step: steps with
+/// and without, in pairs, the order alternating, so that the machine's other work hits both alike.
 #include <ATen/Parallel.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
@@ -23,13 +23,14 @@
 namespace bsnn::trainer {
 namespace {
 
-constexpr double kGoal = 0.01;
+constexpr double kMeasuringGoal = 0.01, kGateGoal = 0.03;
 
 struct Options {
   std::string network = "bireal_resnet8";
   int64_t batch = 64, side = 32;
   int32_t time_steps = 2;
   int pairs = 30, threads = 0;
+  std::vector<std::string> shares = {"measuring", "gate"};
 };
 
 double Seconds(clockid_t clock) {
@@ -139,25 +140,47 @@ double Compare(const char* what, int pairs, const std::function<void(bool)>& cal
   return Median(wall) - 1;
 }
 
-int Main(const Options& options) {
-  if (options.threads > 0) at::set_num_threads(options.threads);
+/// What `kind` trains.
+spec::JobSpec SpecOf(const Options& options, const char* kind) {
   const auto spec = spec::ParseJobSpec(fmt::format(
-      R"({{"network": {{"name": "{}", "time_steps": {}}}, "data": {{"name": "cifar10"}}}})",
-      options.network, options.time_steps));
-  if (!spec.ok()) {
-    fmt::print(stderr, "telemetry_bench: {}\n", std::string(spec.status().message()));
-    return 2;
-  }
-  const InputShape shape{3, options.side, options.side, 10};
-  Steps steps(*spec, shape, options.batch);
-  fmt::print("{} at {}x{}, batch {}, T = {}, {} threads\n", options.network, options.side,
-             options.side, options.batch, options.time_steps, at::get_num_threads());
+      R"({{"network": {{"name": "{}", "kind": "{}", "time_steps": {}}}, "data": {{"name": "cifar10"}}}})",
+      options.network, kind, options.time_steps));
+  if (spec.ok()) return *spec;
+  fmt::print(stderr, "step_shares_bench: {}\n", std::string(spec.status().message()));
+  std::exit(2);
+}
+
+void Judge(const char* what, double share, double goal) {
+  fmt::print("{} adds {:.2f} % to a step; goal at most {:.0f} %: {}\n", what, 100 * share,
+             100 * goal, share <= goal ? "met" : "missed");
+}
+
+void CompareMeasuring(const Options& options, const InputShape& shape) {
+  Steps steps(SpecOf(options, "bsnn_agmm"), shape, options.batch);
   const double share =
       Compare("training step", options.pairs, [&](bool measured) { steps.Train(measured); });
   Compare("evaluation batch", options.pairs, [&](bool measured) { steps.Evaluate(measured); });
   fmt::print("end of an epoch: {:.4f} s\n", Measure([&] { steps.EndEpoch(); }).wall);
-  fmt::print("measuring adds {:.2f} % to a step; goal at most {:.0f} %: {}\n", 100 * share,
-             100 * kGoal, share <= kGoal ? "met" : "missed");
+  Judge("measuring", share, kMeasuringGoal);
+}
+
+void CompareGate(const Options& options, const InputShape& shape) {
+  Steps gated(SpecOf(options, "bsnn_agmm"), shape, options.batch);
+  Steps plain(SpecOf(options, "bsnn"), shape, options.batch);
+  Judge("the gate",
+        Compare("training step without the gate", options.pairs,
+                [&](bool gate) { (gate ? gated : plain).Train(true); }),
+        kGateGoal);
+}
+
+int Main(const Options& options) {
+  if (options.threads > 0) at::set_num_threads(options.threads);
+  const InputShape shape{3, options.side, options.side, 10};
+  fmt::print("{} at {}x{}, batch {}, T = {}, {} threads\n", options.network, options.side,
+             options.side, options.batch, options.time_steps, at::get_num_threads());
+  for (const std::string& share : options.shares) {
+    share == "gate" ? CompareGate(options, shape) : CompareMeasuring(options, shape);
+  }
   return 0;
 }
 
@@ -167,7 +190,7 @@ int Main(const Options& options) {
 int main(int argc, char** argv) {
   bsnn::trainer::RestartWithTunedRuntime(argv);
   bsnn::trainer::Options options;
-  CLI::App app{"telemetry_bench: what measuring costs a training step"};
+  CLI::App app{"step_shares_bench: what measuring and the gate add to a training step"};
   app.add_option("--network", options.network, "As network.name")->capture_default_str();
   app.add_option("--batch", options.batch, "Pictures a step")->capture_default_str();
   app.add_option("--side", options.side, "Pixels of a side")->capture_default_str();
@@ -176,6 +199,10 @@ int main(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(1, 1'000'000));
   app.add_option("--threads", options.threads, "0 is LibTorch's choice")->capture_default_str();
+  app.add_option("--shares", options.shares, "measuring, gate")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"measuring", "gate"}));
+  app.footer("Example: step_shares_bench --shares gate --pairs 300");
   CLI11_PARSE(app, argc, argv);
   return bsnn::trainer::Main(options);
 }
