@@ -103,13 +103,16 @@ def test_a_run_that_was_cut_ends_with_the_same_bytes(whole_with, tmp_path, threa
     assert history(tmp_path) == whole_with(threads)[0]
 
 
-def test_a_signal_stops_it_with_a_checkpoint(tmp_path):
+@pytest.mark.parametrize("step", (5, 25))  # of 20 an epoch: before the first test, and after it
+def test_a_signal_stops_it_with_a_checkpoint(tmp_path, step):
     process = start(tmp_path)
-    wait_for_step(tmp_path, 20, process)
+    wait_for_step(tmp_path, step, process)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    _, said = process.communicate(timeout=60)
     last = events(tmp_path)[-1]
     assert process.returncode == 3 and last["outcome"] == "stopped"
+    tested = "not tested yet" if last["accuracy_ratio"] == "NaN" else "test accuracy"
+    assert f"stopped at step {last['step']}: {tested}" in said and "--resume goes on from there" in said
     assert newest(tmp_path).name == f"step-{last['step']:08}"
     assert hashlib.sha256((newest(tmp_path) / "manifest.json").read_bytes()).hexdigest() == last["checkpoint_digest"]
 

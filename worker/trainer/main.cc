@@ -155,12 +155,17 @@ int Train(const Arguments& arguments) {
   const auto finished = Guard([&] { return RunTrainer(options, *meeting, *events); });
   if (finished.ok()) {
     events->Write(*finished);
-    if (first)
-      fmt::print(stderr, "{} at step {}: test accuracy {:.2f} %, checkpoint digest {}\n",
-                 finished->outcome == spec::Outcome::kStopped ? "stopped" : "finished",
-                 finished->step, 100 * finished->accuracy_ratio, finished->checkpoint_digest);
+    const bool stopped = finished->outcome == spec::Outcome::kStopped;
+    if (first) {
+      const double accuracy = finished->accuracy_ratio;
+      fmt::print(stderr, "{} at step {}: {}, checkpoint digest {}{}\n",
+                 stopped ? "stopped" : "finished", finished->step,
+                 std::isnan(accuracy) ? "not tested yet"
+                                      : fmt::format("test accuracy {:.2f} %", 100 * accuracy),
+                 finished->checkpoint_digest, stopped ? "; --resume goes on from there" : "");
+    }
     if (!events->status().ok()) return Report(events->status());
-    return finished->outcome == spec::Outcome::kStopped ? kStopped : kSucceeded;
+    return stopped ? kStopped : kSucceeded;
   }
   const std::string message(finished.status().message());
   events->Log(spec::Severity::kError, message);
