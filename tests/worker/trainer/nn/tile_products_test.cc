@@ -105,7 +105,8 @@ TEST(TileProducts, AreTheSumsOfFloat64ForAnyShape) {
       {.pictures = 2, .height = 6, .width = 6, .in = 64, .out = 20, .kernel = 1, .padding = 0},
       {.pictures = 2, .height = 7, .width = 5, .in = 24, .out = 8, .kernel = 1, .stride = 3},
       {.pictures = 2, .height = 4, .width = 4, .in = 8, .out = 16, .kernel = 2, .stride = 3},
-      {.pictures = 1, .height = 9, .width = 10, .in = 256, .out = 288}};
+      {.pictures = 1, .height = 9, .width = 10, .in = 256, .out = 288},
+      {.pictures = 2, .height = 18, .width = 17, .in = 8, .out = 512, .stride = 2}};
   for (const BinaryConvShape& shape : shapes) {
     for (const bool scaled : {false, true}) {
       const Operands operands(shape, scaled);

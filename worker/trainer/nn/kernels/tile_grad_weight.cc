@@ -13,8 +13,8 @@ constexpr int64_t kMerged = kWordBits / kLanes;  // pixels whose bits are transp
 constexpr int64_t kChannelWord = kWordBits;      // channels of a plane
 constexpr int64_t kStepWords = 2 * kTileWords;   // of two tiles
 
-/// What one call works in. A step is of two neighbouring output pixels of 16 pictures, 32 numbers
-/// in pairs (left, right), so that 16 of a picture's numbers are a tile's row.
+/// What one call works in. A step sums over 32 numbers, two neighbouring output pixels of 16
+/// pictures; a picture's two are a pair of bf16 numbers in the tiles, the left one first.
 struct GradWeightWork {
   const BinaryConvShape& s;
   Range groups;
