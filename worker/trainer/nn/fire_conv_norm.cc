@@ -113,23 +113,35 @@ InputAndWeight RunWhole(const Backward& b, bool wants_weight) {
   return out;
 }
 
+/// What a thread's parts go through.
+struct PartBuffers {
+  at::Tensor grad_y, grad_spikes;
+  at::Tensor bits;  ///< of all steps, one behind the other: as many as there are go into a product
+
+  PartBuffers(const Backward& b, BinaryConvShape part)
+      : grad_y(at::empty({part.pictures, b.plane()}, b.x.options())),
+        grad_spikes(at::empty({part.pictures, part.height * part.width * part.in}, b.x.options())),
+        bits(at::empty({part.bit_bytes()}, b.bits.options())) {}
+};
+
 /// One part of the batch, from `first` on, through all passes. `sums` of dL/dweight: null where it
 /// is not wanted.
-void RunPart(const Backward& b, int64_t first, int64_t count, float* grad_y, float* grad_spikes,
+void RunPart(const Backward& b, int64_t first, int64_t count, const PartBuffers& buffers,
              float* sums, const kernels::LifBackward& neuron) {
-  BinaryConvShape step = b.conv(), all = b.conv();
-  step.pictures = count;
-  all.pictures = b.steps() * count;
+  BinaryConvShape s = b.conv();
+  s.pictures = b.steps() * count;
+  float* const grad_y = buffers.grad_y.mutable_data_ptr<float>();
+  auto* const bits = buffers.bits.mutable_data_ptr<uint8_t>();
   for (int64_t t = 0; t < b.steps(); ++t) {
     const int64_t picture = t * b.batch() + first;
-    float* const grad_step = grad_y + t * count * b.plane();
-    b.MapGradient(picture, count, grad_step);
-    if (sums == nullptr) continue;
-    kernels::AddBinaryConvGradWeight(
-        step, b.bits.const_data_ptr<uint8_t>() + picture * step.bit_picture(), grad_step, sums);
+    b.MapGradient(picture, count, grad_y + t * count * b.plane());
+    std::copy_n(b.bits.const_data_ptr<uint8_t>() + picture * s.bit_picture(),
+                count * s.bit_picture(), bits + t * count * s.bit_picture());
   }
-  kernels::RunBinaryConvGradInput(all, *b.saved.conv.weights, grad_y, grad_spikes, 0,
-                                  kernels::GradInputUnits(all));
+  if (sums != nullptr) kernels::AddBinaryConvGradWeight(s, bits, grad_y, sums);
+  float* const grad_spikes = buffers.grad_spikes.mutable_data_ptr<float>();
+  kernels::RunBinaryConvGradInput(s, *b.saved.conv.weights, grad_y, grad_spikes, 0,
+                                  kernels::GradInputUnits(s));
   kernels::LifBackward part = neuron;
   part.grad_spikes = grad_spikes;
   part.part_first = first;
@@ -139,22 +151,20 @@ void RunPart(const Backward& b, int64_t first, int64_t count, float* grad_y, flo
 
 InputAndWeight RunParts(const Backward& b, const Parts& parts, const kernels::GradWeightPlan& plan,
                         bool wants_weight) {
-  const BinaryConvShape& s = b.conv();
+  BinaryConvShape part = b.conv();
+  part.pictures = b.steps() * parts.batch;
   InputAndWeight out{EmptyChannelsLast(b.x.sizes(), b.x), {}};
   at::Tensor sums;
   if (wants_weight) sums = at::zeros({plan.shares, plan.share_size}, b.x.options());
   float* const summed = wants_weight ? sums.mutable_data_ptr<float>() : nullptr;
   const kernels::LifBackward neuron = b.Neuron(out.input.mutable_data_ptr<float>());
-  const int64_t pictures = b.steps() * parts.batch;
   at::parallel_for(0, plan.shares, 1, [&](int64_t first_share, int64_t last_share) {
-    at::Tensor grad_y = at::empty({pictures, b.plane()}, b.x.options());
-    at::Tensor grad_spikes = at::empty({pictures, s.height * s.width * s.in}, b.x.options());
+    const PartBuffers buffers(b, part);
     for (int64_t share = first_share; share < last_share; ++share) {
       const int64_t last = parts.count * (share + 1) / plan.shares;
       for (int64_t i = parts.count * share / plan.shares; i < last; ++i) {
         const int64_t first = i * parts.batch;
-        RunPart(b, first, std::min(parts.batch, b.batch() - first),
-                grad_y.mutable_data_ptr<float>(), grad_spikes.mutable_data_ptr<float>(),
+        RunPart(b, first, std::min(parts.batch, b.batch() - first), buffers,
                 wants_weight ? summed + share * plan.share_size : nullptr, neuron);
       }
     }
