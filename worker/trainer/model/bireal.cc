@@ -5,7 +5,6 @@
 // The stem is a float 3x3 convolution with BN and no neuron; the 3x3 max pooling of stride 2 behind
 // it stands only where a side has at least 64 pixels: on smaller pictures the sources leave it out.
 
-#include <ATen/ops/avg_pool2d.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/max_pool2d.h>
 
@@ -96,11 +95,10 @@ class Bireal final : public LayeredNetwork {
     if (!block.shortcut) call.residual = x;
     const FiredNorm fired = FireHidden(block.conv, x, block.stride, call);
     if (!block.shortcut) return fired.y;
-    const at::Tensor pooled = at::avg_pool2d(fired.x, 2, 2, 0, /*ceil_mode=*/true,
-                                             /*count_include_pad=*/false);
     NormCall shortcut = Call(std::nullopt);
     shortcut.residual = fired.y;
-    return NormGateFire(RunConv(pooled, block.shortcut->weight, 1), block.shortcut->norm, shortcut);
+    return NormGateFire(RunConv(fired.pooled, block.shortcut->weight, 1), block.shortcut->norm,
+                        shortcut);
   }
 
   PlainConv stem_;

@@ -198,7 +198,8 @@ FiredNorm LayeredNetwork::FireHidden(const HiddenConv& layer, const at::Tensor& 
   const bool before = gated && layer.gate->spec.place == spec::GatePlace::kBeforeBn;
   if (!weight_layers_[layer.index].binarization || !layer.sees_spikes || notes_spikes() || before) {
     const at::Tensor spikes = NoteSpikes(Lif(x, lif, call.spike_count));
-    return {RunHidden(layer, GateSpikes(layer, spikes, call), stride, call), x};
+    return {RunHidden(layer, GateSpikes(layer, spikes, call), stride, call),
+            call.residual.defined() ? at::Tensor() : ShortcutPool(x)};
   }
   const at::Tensor& latent = weight_layers_[layer.index].latent;
   const at::Tensor weight = EffectiveWeight(layer.index);

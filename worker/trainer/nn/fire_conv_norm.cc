@@ -1,10 +1,13 @@
 #include "worker/trainer/nn/fire_conv_norm.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/avg_pool2d.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 
 #include "worker/trainer/nn/function_support.h"
 #include "worker/trainer/nn/kernels/affine.h"
+#include "worker/trainer/nn/kernels/pool.h"
 #include "worker/trainer/nn/lif_pass.h"
 #include "worker/trainer/nn/norm_gate_call.h"
 #include "worker/trainer/nn/norm_pass.h"
@@ -50,10 +53,11 @@ struct Saved {
 struct Backward {
   const Saved& saved;
   const at::Tensor& bits;
-  const at::Tensor& x;      ///< the neuron's input
-  const at::Tensor& y;      ///< the convolution's output, int16 in units of the weight's scale
-  const at::Tensor& grad;   ///< of the block's output
-  const at::Tensor& added;  ///< to the gradient of x; or undefined
+  const at::Tensor& x;       ///< the neuron's input
+  const at::Tensor& y;       ///< the convolution's output, int16 in units of the weight's scale
+  const at::Tensor& grad;    ///< of the block's output
+  const at::Tensor& added;   ///< to the gradient of x, or undefined:
+  const at::Tensor& pooled;  ///< the gradient of ShortcutPool(x), for the same
   std::vector<float> center;
   kernels::NormGateGradients norm;  ///< set once the sums over all parts are there
 
@@ -94,6 +98,24 @@ struct Backward {
   }
 };
 
+/// Of ShortcutPool: the gradient of its input of `count` pictures from `first` on.
+void Unpool(const BinaryConvShape& s, const at::Tensor& grad, int64_t first, int64_t count,
+            float* to) {
+  const float* const from =
+      grad.const_data_ptr<float>() + first * grad.size(1) * grad.size(2) * grad.size(3);
+  kernels::RunAveragePoolBackward({s.height, s.width, s.in}, from, to, 0, count);
+}
+
+at::Tensor UnpoolAll(const at::Tensor& x, const BinaryConvShape& s, const at::Tensor& grad) {
+  at::Tensor out = EmptyChannelsLast(x.sizes(), x);
+  float* const to = out.mutable_data_ptr<float>();
+  const int64_t numbers = s.height * s.width * s.in;
+  ForPictures(s.pictures, numbers, [&](int64_t first, int64_t last) {
+    Unpool(s, grad, first, last - first, to + first * numbers);
+  });
+  return out;
+}
+
 struct InputAndWeight {
   at::Tensor input, weight;
 };
@@ -108,20 +130,24 @@ InputAndWeight RunWhole(const Backward& b, bool wants_weight) {
   });
   InputAndWeight out;
   if (wants_weight) out.weight = RunGradWeight(b.saved.conv, b.bits, grad_y);
+  const at::Tensor added = b.pooled.defined() ? UnpoolAll(b.x, b.conv(), b.pooled) : b.added;
   out.input = RunLifBackwardPass(RunGradInput(b.saved.conv, grad_y), {.drive = b.x}, b.saved.lif,
-                                 {}, b.added);
+                                 {}, added);
   return out;
 }
 
 /// What a thread's parts go through.
 struct PartBuffers {
   at::Tensor grad_y, grad_spikes;
-  at::Tensor bits;  ///< of all steps, one behind the other: as many as there are go into a product
+  at::Tensor added;  ///< to the gradient of x, where it comes from ShortcutPool
+  at::Tensor bits;   ///< of all steps, one behind the other: as many as there are go into a product
 
   PartBuffers(const Backward& b, BinaryConvShape part)
       : grad_y(at::empty({part.pictures, b.plane()}, b.x.options())),
         grad_spikes(at::empty({part.pictures, part.height * part.width * part.in}, b.x.options())),
-        bits(at::empty({part.bit_bytes()}, b.bits.options())) {}
+        bits(at::empty({part.bit_bytes()}, b.bits.options())) {
+    if (b.pooled.defined()) added = at::empty_like(grad_spikes);
+  }
 };
 
 /// One part of the batch, from `first` on, through all passes. `sums` of dL/dweight: null where it
@@ -144,6 +170,15 @@ void RunPart(const Backward& b, int64_t first, int64_t count, const PartBuffers&
                                   kernels::GradInputUnits(s));
   kernels::LifBackward part = neuron;
   part.grad_spikes = grad_spikes;
+  if (b.pooled.defined()) {
+    const int64_t numbers = s.height * s.width * s.in;
+    float* const added = buffers.added.mutable_data_ptr<float>();
+    for (int64_t t = 0; t < b.steps(); ++t) {
+      Unpool(s, b.pooled, t * b.batch() + first, count, added + t * count * numbers);
+    }
+    part.added = added;
+    part.added_in_part = true;
+  }
   part.part_first = first;
   part.part_batch = count;
   kernels::RunLifBackward(part, first, first + count);
@@ -181,8 +216,9 @@ class FireConvNormFunction : public torch::autograd::Function<FireConvNormFuncti
                             const LifOptions& lif, const ConvOptions& options,
                             const BatchNorm& norm, const NormCall& call, bool keep) {
     const at::Tensor x = ChannelsLast(input);
-    ctx->set_materialize_grads(false);  // of an input that no other shortcut takes
-    Saved saved{MakeSpikeConvState(x, weight, options), {}, lif, call.residual.defined()};
+    ctx->set_materialize_grads(false);  // of what no shortcut takes
+    const bool adds_input = call.residual.defined();
+    Saved saved{MakeSpikeConvState(x, weight, options), {}, lif, adds_input};
     const BinaryConvShape& s = saved.conv.shape;
     at::Tensor y = at::empty({s.pictures, s.out, s.out_height(), s.out_width()},
                              x.options().dtype(at::kShort), at::MemoryFormat::ChannelsLast);
@@ -192,24 +228,29 @@ class FireConvNormFunction : public torch::autograd::Function<FireConvNormFuncti
                            saved.conv.weights->scale.begin() + s.out);
     TakeStatistics(norm, call, FireAndConvolve(x, saved, call, bits, y), saved.norm);
     const NormMap map = MakeNormMap(call, saved.norm);
-    const at::Tensor out = ApplyNormMap(y, saved.norm, map, saved.adds_input ? x : at::Tensor());
+    const at::Tensor out = ApplyNormMap(y, saved.norm, map, adds_input ? x : at::Tensor());
     if (keep) {
       ctx->save_for_backward({bits, x, y, norm_weight, norm_bias, alpha.value_or(at::Tensor())});
       Keep(ctx, std::move(saved));
     }
-    return {out, input};
+    if (adds_input) return {out};
+    return {out, ShortcutPool(x)};
   }
 
   static TensorList backward(torch::autograd::AutogradContext* ctx, TensorList grads) {
     const Saved& saved = KeptBy<Saved>(ctx);
     const TensorList tensors = ctx->get_saved_variables();
     TensorList out(10);
-    if (!grads[0].defined()) return out[0] = grads[1], out;
+    at::Tensor added, pooled;
+    if (!saved.adds_input && grads[1].defined()) pooled = ChannelsLast(grads[1]);
+    if (!grads[0].defined()) {
+      if (pooled.defined()) out[0] = UnpoolAll(tensors[1], saved.conv.shape, pooled);
+      return out;
+    }
     const at::Tensor grad = ChannelsLast(grads[0]);
-    at::Tensor added = grads[1];
-    if (saved.adds_input) added = added.defined() ? added + grad : grad;
-    if (added.defined()) added = ChannelsLast(added);
-    Backward b{saved, tensors[0], tensors[1], tensors[2], grad, added, CenterOf(saved.norm), {}};
+    if (saved.adds_input) added = grad;
+    Backward b{saved, tensors[0], tensors[1],           tensors[2], grad,
+               added, pooled,     CenterOf(saved.norm), {}};
     b.TakeSums();
     const bool wants_weight = ctx->needs_input_grad(1);
     const Parts parts(b.steps(), b.batch());
@@ -264,6 +305,10 @@ class FireConvNormFunction : public torch::autograd::Function<FireConvNormFuncti
 
 }  // namespace
 
+at::Tensor ShortcutPool(const at::Tensor& x) {
+  return at::avg_pool2d(x, 2, 2, 0, /*ceil_mode=*/true, /*count_include_pad=*/false);
+}
+
 FiredNorm FireConvNorm(const at::Tensor& x, const at::Tensor& weight, const LifOptions& lif,
                        const ConvOptions& options, const BatchNorm& norm, const NormCall& call) {
   CheckSpikeConv("FireConvNorm", x, weight, options);
@@ -275,7 +320,7 @@ FiredNorm FireConvNorm(const at::Tensor& x, const at::Tensor& weight, const LifO
       "FireConvNorm: allowed behind the normalisation: a residual that is x, or none");
   if (!CanPackSpikes(x, weight) || (call.gate != nullptr && !HasFusedGate(call.gate->spec))) {
     const at::Tensor y = SpikeConv2d(Lif(x, lif, call.spike_count), weight, options);
-    return {NormGateFire(y, norm, call), x};
+    return {NormGateFire(y, norm, call), call.residual.defined() ? at::Tensor() : ShortcutPool(x)};
   }
   TORCH_CHECK(norm.weight.size(0) == weight.size(0) && call.steps == lif.steps &&
                   (call.gate == nullptr || call.gate->alpha.size(0) == lif.steps),
@@ -285,7 +330,7 @@ FiredNorm FireConvNorm(const at::Tensor& x, const at::Tensor& weight, const LifO
   const bool keep = WantsGradient({x, weight}, norm, call);
   const TensorList out = FireConvNormFunction::apply(x, weight, norm.weight, norm.bias,
                                                      AlphaOf(call), lif, options, norm, call, keep);
-  return {out[0], out[1]};
+  return {out[0], call.residual.defined() ? at::Tensor() : out[1]};
 }
 
 }  // namespace bsnn::trainer

@@ -11,8 +11,14 @@ namespace bsnn::trainer {
 
 struct FiredNorm {
   at::Tensor y;  ///< [T*B, O, H', W']
-  at::Tensor x;  ///< the input, for another shortcut: its gradient joins the neuron's in one pass
+  /// ShortcutPool(x), for another shortcut: its gradient joins the neuron's in one pass. Undefined
+  /// where x itself is the residual.
+  at::Tensor pooled;
 };
+
+/// The mean of each 2x2 window, stride 2. Sizes are rounded up: a window at the edge has what is
+/// there. x [N, C, H, W] float32; differentiable. Source: Bi-Real Net, ECCV 2018, its shortcuts.
+at::Tensor ShortcutPool(const at::Tensor& x);
 
 /// y = NormGateFire(SpikeConv2d(Lif(x), weight), norm, call), where call.residual is x itself or
 /// undefined, with the same numbers (dL/dweight in another order of addition).

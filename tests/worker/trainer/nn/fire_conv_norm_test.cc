@@ -2,7 +2,6 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/ones.h>
-#include <ATen/ops/ones_like.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -17,7 +16,7 @@ namespace {
 
 struct Case {
   int64_t steps, batch, in, out, side, stride;
-  bool adds_input;  ///< else the input leaves for another shortcut
+  bool adds_input;  ///< else the pooled input leaves for another shortcut
   bool gate = true;
   bool training = true;
   spec::NeuronSpec neuron = {};
@@ -46,10 +45,14 @@ Results RunBlock(const Case& c, bool fused, ProductUnit unit = ProductUnit::kTab
   call.gate_sum = gates;
   const FiredNorm block =
       fused ? FireConvNorm(x, weight, lif, conv, norm, call)
-            : FiredNorm{NormGateFire(SpikeConv2d(Lif(x, lif, count), weight, conv), norm, call), x};
+            : FiredNorm{NormGateFire(SpikeConv2d(Lif(x, lif, count), weight, conv), norm, call),
+                        ShortcutPool(x)};
   std::vector<at::Tensor> outputs = {block.y}, seeds = {NormalActivations(block.y.sizes(), 8)};
-  if (!c.adds_input)
-    outputs.push_back(block.x.mul(2)), seeds.push_back(NormalActivations(x.sizes(), 9));
+  EXPECT_EQ(block.pooled.defined(), !fused || !c.adds_input);
+  if (!c.adds_input) {
+    outputs.push_back(block.pooled.mul(2));
+    seeds.push_back(NormalActivations(block.pooled.sizes(), 9));
+  }
   std::vector<at::Tensor> inputs = {x, weight, norm.weight, norm.bias};
   if (c.gate) inputs.push_back(gate.alpha);
   const auto grads = torch::autograd::grad(outputs, inputs, seeds);
@@ -67,8 +70,10 @@ TEST(FireConvNorm, IsTheNeuronTheConvolutionAndTheNormalisation) {
   std::vector<Case> cases = {{2, 32, 32, 32, 8, 1, true},         // in four parts of 8
                              {2, 37, 32, 64, 6, 2, false},        // the last part smaller
                              {3, 21, 40, 40, 5, 1, true},         // parts of 5
+                             {3, 21, 40, 24, 5, 2, false},
                              {1, 70, 8, 72, 4, 1, false},         // parts of 16
                              {4, 5, 64, 64, 5, 1, true},          // too few parts: whole passes
+                             {4, 5, 64, 32, 5, 2, false},
                              {2, 40, 256, 256, 2, 1, true},       // sums too large for parts
                              {2, 32, 32, 32, 6, 1, true, false},  // no gate
                              {2, 32, 16, 16, 6, 1, true, true, false},
@@ -141,8 +146,9 @@ TEST(FireConvNorm, LetsOnlyTheShortcutCarryAGradient) {
   const at::Tensor x = Leaf(NormalActivations({4, 8, 5, 5}, 1)), weight = at::ones({8, 8, 3, 3});
   const BatchNorm norm{at::ones({8}), at::zeros({8}), at::zeros({8}), at::ones({8})};
   const FiredNorm block = FireConvNorm(x, weight, {.steps = 2}, {.padding = 1}, norm, {.steps = 2});
-  const auto grads = torch::autograd::grad({block.x.sum()}, {x}, {}, false, false, true);
-  EXPECT_TRUE(grads[0].equal(at::ones_like(x)));
+  const auto grads = torch::autograd::grad({block.pooled.sum()}, {x}, {}, false, false, true);
+  const auto separate = torch::autograd::grad({ShortcutPool(x).sum()}, {x});
+  EXPECT_TRUE(grads[0].equal(separate[0]));
 }
 
 TEST(FireConvNorm, RefusesWhatDoesNotFit) {

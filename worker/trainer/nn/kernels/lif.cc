@@ -200,8 +200,9 @@ BSNN_INLINE void BackFewSteps(const LifBackward& a, int64_t b, int64_t plane,
     const int64_t at = (t * a.shape.batch + b) * plane;
     drive[t] = a.drive + at;
     grad[t] = a.grad + at;
-    added[t] = kAdded ? a.added + at : nullptr;
-    grad_spikes[t] = a.grad_spikes + PartPicture(a, t, b) * plane;
+    const int64_t part_at = PartPicture(a, t, b) * plane;
+    added[t] = kAdded ? a.added + (a.added_in_part ? part_at : at) : nullptr;
+    grad_spikes[t] = a.grad_spikes + part_at;
   }
 #pragma GCC ivdep
   for (int64_t i = 0; i < plane; ++i) {
@@ -272,7 +273,10 @@ BSNN_INLINE void BackwardPicture(const LifBackward& a, const PooledTiles& pool, 
       }
       BackTile<kHard, kDetach, kSurrogate>(grad_spikes, potential, w.carry.data(), grad, count,
                                            constants);
-      if (a.added != nullptr) AddTile(a.added + at, grad, count);
+      if (a.added != nullptr) {
+        const int64_t from = a.added_in_part ? part_at * tiling.plane + begin : at;
+        AddTile(a.added + from, grad, count);
+      }
       if (a.same_input) {
         AddTile(grad, summed, count);
       } else if (a.center != nullptr) {

@@ -64,7 +64,8 @@ struct LifBackward {
   const float* potential = nullptr;  ///< u of the forward pass; null: found again from `drive`
   const float* drive = nullptr;      ///< y of the forward pass, [T*B, P, C], without a map
   float* grad = nullptr;             ///< dL/dy
-  const float* added = nullptr;      ///< as `grad`: added to it at last; null: nothing is
+  const float* added = nullptr;      ///< added to `grad` at last; null: nothing is
+  bool added_in_part = false;        ///< `added` is as grad_spikes, else as `grad`
   const float* x = nullptr;          ///< with `center`: null where no sums are wanted
   const float* center = nullptr;     ///< [C]
   double* sum_delta = nullptr;

@@ -74,4 +74,21 @@ BSNN_CLONES void RunMaxPoolBackward(const PoolShape& shape, const float* x, cons
   }
 }
 
+BSNN_CLONES void RunAveragePoolBackward(const PoolShape& shape, const float* grad_y, float* grad_x,
+                                        int64_t first, int64_t last) {
+  const int64_t rows = (shape.height + 1) / 2, columns = (shape.width + 1) / 2;
+  for (int64_t row = first * shape.height; row < last * shape.height; ++row) {
+    const int64_t n = row / shape.height, h = row % shape.height;
+    const int64_t high = std::min<int64_t>(2, shape.height - h / 2 * 2);
+    for (int64_t w = 0; w < shape.width; ++w) {
+      const int64_t wide = std::min<int64_t>(2, shape.width - w / 2 * 2);
+      const float share = 1.0f / static_cast<float>(high * wide);  // exact: 1, 1/2 or 1/4
+      const float* __restrict from =
+          grad_y + ((n * rows + h / 2) * columns + w / 2) * shape.channels;
+      float* __restrict to = grad_x + (row * shape.width + w) * shape.channels;
+      for (int64_t c = 0; c < shape.channels; ++c) to[c] = share * from[c];
+    }
+  }
+}
+
 }  // namespace bsnn::trainer::kernels
