@@ -11,6 +11,7 @@
 #include <random>
 #include <vector>
 
+#include "tests/bench/median.h"
 #include "worker/trainer/nn/kernels/amx.h"
 #include "worker/trainer/nn/kernels/binary_conv.h"
 #include "worker/trainer/nn/kernels/lanes.h"
@@ -23,12 +24,6 @@ struct Options {
   int64_t memory_mib = 32;
   bool bf16 = false;
 };
-
-double Median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<int64_t>(values.size() / 2),
-                   values.end());
-  return values[values.size() / 2];
-}
 
 /// One layer's operands, and its products by either way.
 class Layer {

@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 
+#include "tests/bench/median.h"
 #include "worker/trainer/measure/energy.h"
 #include "worker/trainer/measure/flips.h"
 #include "worker/trainer/measure/gradients.h"
@@ -57,11 +58,6 @@ std::string Quartiles(std::vector<double> values) {
     return values[static_cast<size_t>(q * static_cast<double>(values.size() - 1) + 0.5)];
   };
   return fmt::format("median {:.4f}, quartiles {:.4f} to {:.4f}", at(0.5), at(0.25), at(0.75));
-}
-
-double Median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + std::ssize(values) / 2, values.end());
-  return values[values.size() / 2];
 }
 
 /// As Trainer::Step, with and without what it measures.

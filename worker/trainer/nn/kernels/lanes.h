@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <new>
 
 #include "worker/trainer/nn/kernels/clones.h"
@@ -22,6 +23,18 @@ BSNN_INLINE void CopyFloats(const float* from, int64_t count, float* to) {
     *reinterpret_cast<UnalignedLanes*>(to + i) = *reinterpret_cast<const UnalignedLanes*>(from + i);
   }
   for (; i < count; ++i) to[i] = from[i];
+}
+
+/// The first `count` numbers, up to 16; 0 behind them.
+BSNN_INLINE void LoadLanes(const float* from, int64_t count, Lanes* to) {
+  constexpr int64_t kMost = sizeof(Lanes) / sizeof(float);
+  if (count >= kMost) {
+    *to = *reinterpret_cast<const UnalignedLanes*>(from);
+    return;
+  }
+  Lanes some = {};  // not *to: that may stay in a register
+  std::memcpy(&some, from, static_cast<size_t>(count) * sizeof(float));
+  *to = some;
 }
 
 /// Uninitialised memory, aligned for Lanes.

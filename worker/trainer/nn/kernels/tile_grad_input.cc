@@ -53,7 +53,7 @@ struct GradInputWork {
   std::vector<float> scale;      ///< [32 steps], 0 behind the last
   Scratch<uint16_t> grid;        ///< [row % rows][column][step][term] tiles
   Scratch<uint32_t> signs{s.taps() * steps * 2 * kTileWords};
-  Scratch<float> block{4 * kTileWords};
+  Scratch<float> block{2 * kTileWords};
 
   GradInputWork(const BinaryConvShape& shape, const BinaryWeights& weights, int terms)
       : s(shape), pixel(steps * terms * kTileHalves), scale(steps * kPair), grid(PlanRows()) {
@@ -93,12 +93,8 @@ BSNN_INLINE void FillRow(GradInputWork& work, const float* grad_y, int64_t pictu
     uint16_t* pixel = work.Pixel(row, 0) + n * kPair;
     for (int64_t w = 0; w < s.out_width(); ++w, from += s.out, pixel += work.pixel) {
       for (int64_t o = 0; o < s.out; o += kLanes) {
-        Lanes g = {};
-        if (o + kLanes <= s.out) {
-          g = *reinterpret_cast<const UnalignedLanes*>(from + o);
-        } else {
-          std::memcpy(&g, from + o, static_cast<size_t>(s.out - o) * sizeof(float));
-        }
+        Lanes g;
+        LoadLanes(from + o, s.out - o, &g);
         if (s.bf16) RoundToBf16(&g, 1);
         LaneBits terms[kTerms];
         Split<kTerms>(g * *reinterpret_cast<const UnalignedLanes*>(work.scale.data() + o), terms);

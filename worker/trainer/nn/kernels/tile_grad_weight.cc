@@ -96,13 +96,6 @@ template <int kTerms>
 BSNN_INLINE void FillReals(const GradWeightWork& work, const float* grad_y, int64_t pictures,
                            Range rows) {
   const BinaryConvShape& s = work.s;
-  const auto load = [&](const float* pixel, int64_t group) {
-    Lanes g = {};
-    const int64_t count = std::min(kLanes, s.out - group * kLanes);
-    if (count == kLanes) return *reinterpret_cast<const UnalignedLanes*>(pixel + group * kLanes);
-    std::memcpy(&g, pixel + group * kLanes, static_cast<size_t>(count) * sizeof(float));
-    return g;
-  };
   const int64_t step_words = kTerms * kStepWords;
   for (int64_t row = rows.first; row < rows.last; ++row) {
     for (int64_t n = 0; n < kLanes; ++n) {
@@ -113,11 +106,11 @@ BSNN_INLINE void FillReals(const GradWeightWork& work, const float* grad_y, int6
         uint32_t* const to =
             work.reals.get() + ((row - rows.first) * work.steps + step) * step_words + n * kLanes;
         for (int64_t i = 0; i < 2 * work.pairs; ++i) {
-          const int64_t group = work.groups.first + i;
+          const int64_t group = work.groups.first + i, o = group * kLanes;
           Lanes low = {}, high = {};
           if (n < pictures && group < work.groups.last) {
-            low = load(left, group);
-            if (has_right) high = load(left + s.out, group);
+            LoadLanes(left + o, s.out - o, &low);
+            if (has_right) LoadLanes(left + s.out + o, s.out - o, &high);
           }
           LaneBits lows[kTerms], highs[kTerms];
           Split<kTerms>(low, lows);
@@ -156,13 +149,14 @@ BSNN_INLINE void SumRows(Tiles& tiles, const GradWeightWork& work, Range rows, i
                          int64_t channel, int64_t pair, Lanes* sums) {
   const BinaryConvShape& s = work.s;
   Lanes spare[4][kTileRows];  // for a tile that is not there as a whole
-  Lanes* tile[4];
+  Lanes *from[4], *tile[4];
   int64_t count[4];
   for (int i = 0; i < 4; ++i) {
     const int64_t group = work.groups.first + 2 * pair + i % 2, c = channel + i / 2 * kTileRows;
-    Lanes* const from = sums + group * s.words() * kWordBits + tap * s.in + c;
+    from[i] = sums + group * s.words() * kWordBits + tap * s.in + c;
     count[i] = group < work.groups.last ? std::clamp<int64_t>(s.in - c, 0, kTileRows) : 0;
-    tile[i] = count[i] == kTileRows ? from : std::copy_n(from, count[i], spare[i]) - count[i];
+    tile[i] = count[i] == kTileRows ? from[i] : spare[i];
+    if (tile[i] == spare[i]) std::copy_n(from[i], count[i], spare[i]);
   }
   tiles.template Load<0>(tile[0], kRowBytes);
   tiles.template Load<1>(tile[1], kRowBytes);
@@ -173,17 +167,15 @@ BSNN_INLINE void SumRows(Tiles& tiles, const GradWeightWork& work, Range rows, i
   for (int64_t row = rows.first; row < rows.last; ++row, reals += row_words) {
     const int64_t h = row * s.stride + tap / s.kernel;
     if (h < s.padding || h >= s.padding + s.height) continue;  // no spikes
-    const int64_t from = (h - rows.first * s.stride) * work.steps * kStepWords;
-    AddRow<Tiles, kTerms>(tiles, work.spikes.get() + from, reals, work.steps);
+    const int64_t at = (h - rows.first * s.stride) * work.steps * kStepWords;
+    AddRow<Tiles, kTerms>(tiles, work.spikes.get() + at, reals, work.steps);
   }
   tiles.template Store<0>(tile[0], kRowBytes);
   tiles.template Store<1>(tile[1], kRowBytes);
   tiles.template Store<2>(tile[2], kRowBytes);
   tiles.template Store<3>(tile[3], kRowBytes);
   for (int i = 0; i < 4; ++i) {
-    const int64_t group = work.groups.first + 2 * pair + i % 2, c = channel + i / 2 * kTileRows;
-    if (count[i] == kTileRows) continue;
-    std::copy_n(spare[i], count[i], sums + group * s.words() * kWordBits + tap * s.in + c);
+    if (tile[i] == spare[i]) std::copy_n(spare[i], count[i], from[i]);
   }
 }
 
