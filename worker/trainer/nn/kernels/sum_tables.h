@@ -47,6 +47,7 @@ BSNN_INLINE void BuildTables(const Lanes* __restrict reals, int64_t tables, Lane
     Lanes low[1 << kLow], high[1 << (kBits - kLow)];
     AllSums<kSigned, kLow>(reals, low);
     AllSums<kSigned, kBits - kLow>(reals + kLow, high);
+#pragma GCC unroll 64  // so that the smaller sums stay in registers
     for (int64_t p = 0; p < kPatterns; ++p) out[p] = low[p % (1 << kLow)] + high[p >> kLow];
   }
 }
