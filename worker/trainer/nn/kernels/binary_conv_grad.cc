@@ -16,9 +16,6 @@ constexpr int64_t kRingBytes = 5 << 17;  // of sums of dL/dx under way: in the s
 int64_t RingRows(const BinaryConvShape& s) { return std::max(s.kernel, s.stride); }
 int64_t RingColumns(const BinaryConvShape& s) { return s.width + 2 * s.padding; }
 
-/// The least sums served by one set of tables that make tables of 6 numbers worth their writing.
-constexpr int64_t kSumsForSix = 1024;
-
 /// Input channels worked on together: the more, the more sums a set of tables serves.
 int64_t TileChannels(const BinaryConvShape& s) {
   if (s.unit != ProductUnit::kTables) return s.in;
@@ -109,33 +106,51 @@ BSNN_INLINE void GatherReals(const BinaryConvShape& s, const GradInputUnit& unit
 
 struct GradInputScratch {
   Scratch<Lanes> tables{kMostLanes};
-  Scratch<Lanes> reals{kPaddedReals};
+  Scratch<Lanes> reals{kReals};
   Scratch<float> block{kLanes * kReals};
 };
 
-template <int kBits>
+/// Of one pixel's `count` outputs from o on, which `t` has tables for.
+template <class Tables>
+BSNN_INLINE void AddPixel(Tables t, const BinaryConvShape& s, const BinaryWeights& weights,
+                          const GradInputUnit& unit, int64_t h, int64_t w, int64_t o, int64_t count,
+                          GradInputScratch& scratch) {
+  const RowRing& ring = unit.ring;
+  Lanes* const tables = scratch.tables.get();
+  GatherReals(s, unit, (h * s.out_width() + w) * s.out + o, count, t.Numbers(t.kCount),
+              weights.scale.data() + o, scratch.block.get(), scratch.reals.get());
+  Build<true>(t, scratch.reals.get(), tables);
+  const uint64_t* const words = weights.back.data() + o * s.words() + unit.channel;
+  for (int64_t tap = 0; tap < s.taps(); ++tap) {
+    AddSums(t, tables, words + tap * s.in, ring.channels,
+            ring.At(h * s.stride + tap / s.kernel, w * s.stride + tap % s.kernel));
+  }
+}
+
 BSNN_INLINE void GradInput(const BinaryConvShape& s, const BinaryWeights& weights,
                            const GradInputUnit& unit, GradInputScratch& scratch) {
-  const RowRing& ring = unit.ring;
-  float* const block = scratch.block.get();
   int64_t flushed = 0;
   for (int64_t h = 0; h < s.out_height(); ++h) {
-    for (; flushed < h * s.stride; ++flushed) FlushRow(s, unit, flushed, block);
+    for (; flushed < h * s.stride; ++flushed) FlushRow(s, unit, flushed, scratch.block.get());
     for (int64_t w = 0; w < s.out_width(); ++w) {
       for (int64_t o = 0; o < s.out; o += kReals) {
-        const int64_t count = std::min(kReals, s.out - o), used = TablesUsed<kBits>(count);
-        GatherReals(s, unit, (h * s.out_width() + w) * s.out + o, count, kBits * used,
-                    weights.scale.data() + o, block, scratch.reals.get());
-        BuildTables<true, kBits>(scratch.reals.get(), used, scratch.tables.get());
-        const uint64_t* const words = weights.back.data() + o * s.words() + unit.channel;
-        for (int64_t tap = 0; tap < s.taps(); ++tap) {
-          AddUsedSums<kBits>(scratch.tables.get(), used, words + tap * s.in, ring.channels,
-                             ring.At(h * s.stride + tap / s.kernel, w * s.stride + tap % s.kernel));
+        const int64_t count = std::min(kReals, s.out - o);
+        const auto add = [&](auto tables) __attribute__((always_inline)) {
+          AddPixel(tables, s, weights, unit, h, w, o, count, scratch);
+        };
+        if (count <= kReals / 4) {
+          add(QuarterTables{});
+        } else if (count <= kReals / 2) {
+          add(HalfTables{});
+        } else {
+          add(WholeTables{});
         }
       }
     }
   }
-  for (; flushed < s.height + 2 * s.padding; ++flushed) FlushRow(s, unit, flushed, block);
+  for (; flushed < s.height + 2 * s.padding; ++flushed) {
+    FlushRow(s, unit, flushed, scratch.block.get());
+  }
 }
 
 }  // namespace
@@ -152,7 +167,6 @@ BSNN_CLONES void RunBinaryConvGradInput(const BinaryConvShape& s, const BinaryWe
   }
   const int64_t rows = RingRows(s), columns = RingColumns(s), tile = TileChannels(s);
   const int64_t ring_size = rows * columns * std::min(s.in, tile);
-  const int64_t sums = s.taps() * std::min(s.in, tile);  // that a set of tables serves
   Scratch<Lanes> ring(ring_size);
   GradInputScratch scratch;
   std::fill_n(ring.get(), ring_size, Lanes{});
@@ -164,11 +178,7 @@ BSNN_CLONES void RunBinaryConvGradInput(const BinaryConvShape& s, const BinaryWe
                              std::min(kLanes, s.pictures - n),
                              c,
                              {rows, columns, std::min(tile, s.in - c), ring.get()}};
-    if (sums < kSumsForSix) {
-      GradInput<5>(s, weights, unit, scratch);
-    } else {
-      GradInput<6>(s, weights, unit, scratch);
-    }
+    GradInput(s, weights, unit, scratch);
   }
 }
 
@@ -209,10 +219,10 @@ BSNN_INLINE void LoadReals(const BinaryConvShape& s, const float* grad_y, int64_
       __builtin_prefetch(from + (j + kReals) * s.out, 0, 2);  // the next block's
       reals[j] = *reinterpret_cast<const UnalignedLanes*>(from + j * s.out);
     }
-    std::fill(reals + have, reals + kPaddedReals, Lanes{});
+    std::fill(reals + have, reals + kReals, Lanes{});
     return;
   }
-  std::fill(reals, reals + kPaddedReals, Lanes{});
+  std::fill(reals, reals + kReals, Lanes{});
   for (int64_t j = 0; j < have; ++j) {
     std::memcpy(reals + j, from + j * s.out, static_cast<size_t>(lanes) * sizeof(float));
   }
@@ -229,14 +239,13 @@ struct GradWeightScratch {
       : columns(s.unit == ProductUnit::kTables ? ChunkBlocks(s) * s.words() * kWordBits : 0) {}
   Scratch<uint64_t> columns;
   Scratch<Lanes> tables{kMostLanes};
-  Scratch<Lanes> reals{kPaddedReals};
+  Scratch<Lanes> reals{kReals};
 };
 
 /// Adds `count` blocks of 64 pixels, whose columns are there, to the sums of the outputs' groups.
 BSNN_INLINE void AddColumns(const BinaryConvShape& s, const float* grad_y, int64_t block,
                             int64_t count, Range groups, Lanes* sums, GradWeightScratch& scratch) {
-  constexpr int kBits = 5;  // 6 gain nothing: the sums come from the second cache, too
-  constexpr int64_t kCount = SumTables<kBits>::kCount;
+  constexpr WholeTables tables;
   const int64_t words = s.words(), group_size = words * kWordBits;
   const int64_t tile = DivideUp(words, DivideUp(words, kTileWords));
   for (int64_t group = groups.first; group < groups.last; ++group) {
@@ -245,10 +254,9 @@ BSNN_INLINE void AddColumns(const BinaryConvShape& s, const float* grad_y, int64
       for (int64_t b = 0; b < count; ++b) {
         LoadReals(s, grad_y, (block + b) * kReals, group * kLanes, scratch.reals.get());
         if (s.bf16) RoundToBf16(scratch.reals.get(), kReals);
-        BuildTables<false, kBits>(scratch.reals.get(), kCount, scratch.tables.get());
-        AddSums<kBits, kCount>(scratch.tables.get(),
-                               scratch.columns.get() + (b * words + k) * kWordBits, span,
-                               sums + group * group_size + k * kWordBits);
+        Build<false>(tables, scratch.reals.get(), scratch.tables.get());
+        AddSums(tables, scratch.tables.get(), scratch.columns.get() + (b * words + k) * kWordBits,
+                span, sums + group * group_size + k * kWordBits);
       }
     }
   }

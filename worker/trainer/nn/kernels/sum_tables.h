@@ -12,17 +12,26 @@ namespace bsnn::trainer::kernels {
 
 inline constexpr int64_t kReals = 64;  ///< numbers under one set of tables: one word picks
 
-/// Tables for `kBits` numbers each, 5 or 6. More take fewer look-ups, but longer to write, as a
-/// processor stores half as fast as it loads.
-template <int kBits>
+/// A set of tables over 5 kFives + 6 kSixes numbers: the first of 5 numbers each, then those of 6.
+/// More numbers to a table take fewer look-ups, but longer to write, as a processor stores half as
+/// fast as it loads, and more of the first cache.
+template <int kFives, int kSixes>
 struct SumTables {
-  static constexpr int64_t kPatterns = int64_t{1} << kBits;
-  static constexpr int64_t For(int64_t reals) { return (reals + kBits - 1) / kBits; }
-  static constexpr int64_t kCount = For(kReals);
+  static constexpr int kCount = kFives + kSixes;
+  static constexpr int Bits(int table) { return table < kFives ? 5 : 6; }
+  /// Numbers in front of a table.
+  static constexpr int Numbers(int table) {
+    return 5 * (table < kFives ? table : kFives) + 6 * (table < kFives ? 0 : table - kFives);
+  }
+  /// Sums in front of a table.
+  static constexpr int64_t Sums(int table) {
+    return 32 * (table < kFives ? table : kFives) + 64 * (table < kFives ? 0 : table - kFives);
+  }
 };
-inline constexpr int64_t kMostLanes = SumTables<6>::kCount * SumTables<6>::kPatterns;
-/// Room for the numbers of any set; those behind kReals are 0.
-inline constexpr int64_t kPaddedReals = kReals + 8;
+using QuarterTables = SumTables<2, 1>;  ///< of 16 numbers
+using HalfTables = SumTables<4, 2>;     ///< of 32
+using WholeTables = SumTables<2, 9>;    ///< of 64
+inline constexpr int64_t kMostLanes = WholeTables::Sums(WholeTables::kCount);
 
 /// sums[p] = the sum of reals[0 .. kCount - 1], each with a sign (bit 1: plus), or each that its
 /// bit in p picks.
@@ -38,12 +47,13 @@ BSNN_INLINE void AllSums(const Lanes* reals, Lanes* sums) {
   }
 }
 
-/// out[k * kPatterns + p] = the sum that p makes of the k-th kBits numbers, as AllSums.
+/// `tables` tables of kBits numbers each: out[(k << kBits) + p] = the sum that p makes of the k-th
+/// kBits numbers, as AllSums.
 template <bool kSigned, int kBits>
-BSNN_INLINE void BuildTables(const Lanes* __restrict reals, int64_t tables, Lanes* __restrict out) {
+BSNN_INLINE void BuildTables(const Lanes* __restrict reals, int tables, Lanes* __restrict out) {
   constexpr int kLow = 3;  // each of a table's sums is one addition of two smaller ones
-  constexpr int64_t kPatterns = SumTables<kBits>::kPatterns;
-  for (int64_t k = 0; k < tables; ++k, reals += kBits, out += kPatterns) {
+  constexpr int64_t kPatterns = int64_t{1} << kBits;
+  for (int k = 0; k < tables; ++k, reals += kBits, out += kPatterns) {
     Lanes low[1 << kLow], high[1 << (kBits - kLow)];
     AllSums<kSigned, kLow>(reals, low);
     AllSums<kSigned, kBits - kLow>(reals + kLow, high);
@@ -52,22 +62,27 @@ BSNN_INLINE void BuildTables(const Lanes* __restrict reals, int64_t tables, Lane
   }
 }
 
-/// The sum that `word` picks from kCount tables. In two halves, so that additions overlap.
-template <int kBits, int64_t kCount>
-BSNN_INLINE Lanes LookUp(const Lanes* tables, uint64_t word) {
+template <bool kSigned, int kFives, int kSixes>
+BSNN_INLINE void Build(SumTables<kFives, kSixes> t, const Lanes* reals, Lanes* out) {
+  BuildTables<kSigned, 5>(reals, kFives, out);
+  BuildTables<kSigned, 6>(reals + t.Numbers(kFives), kSixes, out + t.Sums(kFives));
+}
+
+/// The sum that `word` picks from all tables. In two halves, so that additions overlap.
+template <class Tables>
+BSNN_INLINE Lanes LookUp(Tables t, const Lanes* tables, uint64_t word) {
   const char* const base = reinterpret_cast<const char*>(tables);
-  constexpr int64_t kPatterns = SumTables<kBits>::kPatterns;
   constexpr int kSizeBits = 6;  // sizeof(Lanes) = 1 << kSizeBits
-  constexpr uint64_t kMask = static_cast<uint64_t>(kPatterns - 1) << kSizeBits;
   Lanes even = {}, odd = {};
 #pragma GCC unroll 16
-  for (int k = 0; k < kCount; ++k) {
+  for (int k = 0; k < t.kCount; ++k) {
     // A table's bits of the word as an offset in bytes: one shift and one mask.
-    const int bit = kBits * k;
+    const int bit = t.Numbers(k);
+    const uint64_t mask = ((uint64_t{1} << t.Bits(k)) - 1) << kSizeBits;
     const uint64_t shifted =
         bit < kSizeBits ? word << (kSizeBits - bit) : word >> (bit - kSizeBits);
     const auto& sum =
-        *reinterpret_cast<const Lanes*>(base + (k * kPatterns << kSizeBits) + (shifted & kMask));
+        *reinterpret_cast<const Lanes*>(base + (t.Sums(k) << kSizeBits) + (shifted & mask));
     if (k % 2 == 0) {
       even = k == 0 ? sum : even + sum;
     } else {
@@ -77,29 +92,11 @@ BSNN_INLINE Lanes LookUp(const Lanes* tables, uint64_t word) {
   return even + odd;
 }
 
-template <int kBits, int64_t kCount>
-BSNN_INLINE void AddSums(const Lanes* __restrict tables, const uint64_t* __restrict words,
+/// sums[i] += the sum that words[i] picks, i < count.
+template <class Tables>
+BSNN_INLINE void AddSums(Tables t, const Lanes* __restrict tables, const uint64_t* __restrict words,
                          int64_t count, Lanes* __restrict sums) {
-  for (int64_t i = 0; i < count; ++i) sums[i] += LookUp<kBits, kCount>(tables, words[i]);
-}
-
-/// How many tables a set of `reals` numbers takes: one of three, so that AddSums' loops are known.
-template <int kBits>
-BSNN_INLINE int64_t TablesUsed(int64_t reals) {
-  using Tables = SumTables<kBits>;
-  if (reals <= kReals / 4) return Tables::For(kReals / 4);
-  return reals <= kReals / 2 ? Tables::For(kReals / 2) : Tables::kCount;
-}
-
-/// sums[i] += the sum that words[i] picks, i < count. `used` is TablesUsed's.
-template <int kBits>
-BSNN_INLINE void AddUsedSums(const Lanes* tables, int64_t used, const uint64_t* words,
-                             int64_t count, Lanes* sums) {
-  using Tables = SumTables<kBits>;
-  constexpr int64_t kQuarter = Tables::For(kReals / 4), kHalf = Tables::For(kReals / 2);
-  if (used == kQuarter) return AddSums<kBits, kQuarter>(tables, words, count, sums);
-  if (used == kHalf) return AddSums<kBits, kHalf>(tables, words, count, sums);
-  AddSums<kBits, Tables::kCount>(tables, words, count, sums);
+  for (int64_t i = 0; i < count; ++i) sums[i] += LookUp(t, tables, words[i]);
 }
 
 typedef float Four __attribute__((vector_size(16)));
