@@ -5,7 +5,6 @@
 // The stem is a float 3x3 convolution with BN and no neuron; the 3x3 max pooling of stride 2 behind
 // it stands only where a side has at least 64 pixels: on smaller pictures the sources leave it out.
 
-#include <ATen/ops/cat.h>
 #include <ATen/ops/max_pool2d.h>
 
 #include "worker/trainer/model/layers.h"
@@ -55,12 +54,8 @@ class Bireal final : public LayeredNetwork {
     stem.steps = 1;
     at::Tensor x = NormGateFire(RunStem(images, stem_.weight), stem_.norm, stem);
     if (std::min(shape_.height, shape_.width) >= kPooledStemSide) x = at::max_pool2d(x, 3, 2, 1);
-    // cat keeps channels-last memory, which repeat does not.
-    if (same_input() && steps() > 1) {
-      x = at::cat(std::vector<at::Tensor>(static_cast<size_t>(steps()), x));
-    }
-    for (const Block& block : blocks_) x = Run(block, x);
-    return Classify(fc_, x.mean({2, 3}), 0);
+    for (const Block& block : blocks_) x = Run(block, x, same_input() && &block == &blocks_[0]);
+    return Classify(fc_, PixelMean(x), 0);
   }
 
   void Express(NirBuilder& nir) override {
@@ -90,10 +85,11 @@ class Bireal final : public LayeredNetwork {
     blocks_.push_back(std::move(block));
   }
 
-  at::Tensor Run(const Block& block, const at::Tensor& x) {
+  /// same_input: x is [B, C, H, W], the same at each step; the first block has no shortcut.
+  at::Tensor Run(const Block& block, const at::Tensor& x, bool same_input) {
     NormCall call = Call(block.counter);
     if (!block.shortcut) call.residual = x;
-    const FiredNorm fired = FireHidden(block.conv, x, block.stride, call);
+    const FiredNorm fired = FireHidden(block.conv, x, block.stride, call, same_input);
     if (!block.shortcut) return fired.y;
     NormCall shortcut = Call(std::nullopt);
     shortcut.residual = fired.y;

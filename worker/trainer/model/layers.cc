@@ -192,13 +192,15 @@ at::Tensor LayeredNetwork::NormHidden(const HiddenConv& layer, const at::Tensor&
 }
 
 FiredNorm LayeredNetwork::FireHidden(const HiddenConv& layer, const at::Tensor& x, int64_t stride,
-                                     const NormCall& call) {
-  const LifOptions lif{spec_.neuron, steps(), false};
+                                     const NormCall& call, bool same_input) {
+  const LifOptions lif{spec_.neuron, steps(), same_input};
   const bool gated = layer.gate.has_value();
   const bool before = gated && layer.gate->spec.place == spec::GatePlace::kBeforeBn;
   if (!weight_layers_[layer.index].binarization || !layer.sees_spikes || notes_spikes() || before) {
     const at::Tensor spikes = NoteSpikes(Lif(x, lif, call.spike_count));
-    return {RunHidden(layer, GateSpikes(layer, spikes, call), stride, call),
+    NormCall whole = call;
+    if (call.residual.defined()) whole.residual = AtEachStep(x, lif);
+    return {RunHidden(layer, GateSpikes(layer, spikes, call), stride, whole),
             call.residual.defined() ? at::Tensor() : ShortcutPool(x)};
   }
   const at::Tensor& latent = weight_layers_[layer.index].latent;
@@ -209,7 +211,8 @@ FiredNorm LayeredNetwork::FireHidden(const HiddenConv& layer, const at::Tensor& 
   FiredNorm fired = FireConvNorm(x, weight, lif, HiddenOptions(layer, stride), layer.norm, whole);
   if (measure_inputs_) {
     if (call.spike_count.defined()) call.spike_count.add_(whole.spike_count);
-    AddInput(latent, whole.spike_count[0].sum().to(at::kDouble), x.numel());
+    AddInput(latent, whole.spike_count[0].sum().to(at::kDouble),
+             x.numel() * (same_input ? steps() : 1));
   }
   Trace(latent, fired.y, 1);
   if (gated) TraceGate(layer.index, fired.y);
@@ -221,6 +224,10 @@ at::Tensor LayeredNetwork::GateSpikes(const HiddenConv& layer, const at::Tensor&
   if (!layer.gate || layer.gate->spec.place != spec::GatePlace::kOnSpikes) return spikes;
   TraceGate(layer.index, spikes);
   return Agmm(spikes, *layer.gate, {call.steps, call.training, call.gate_sum});
+}
+
+at::Tensor LayeredNetwork::PixelMean(const at::Tensor& x) {
+  return x.permute({0, 2, 3, 1}).flatten(1, 2).mean(1);
 }
 
 at::Tensor LayeredNetwork::Classify(const Linear& head, const at::Tensor& features,

@@ -78,9 +78,10 @@ class LayeredNetwork : public Network {
   at::Tensor NormHidden(const HiddenConv& layer, const at::Tensor& y, NormCall call,
                         int64_t spikes_per_unit = 1);
   /// The neuron, the convolution, and all that RunHidden does behind it. call.residual is x or
-  /// undefined; counts as `call` says. The result's x is for another shortcut.
+  /// undefined; counts as `call` says. With same_input, x is [N, ...] in place of [T*N, ...], and
+  /// call.residual must be x.
   FiredNorm FireHidden(const HiddenConv& layer, const at::Tensor& x, int64_t stride,
-                       const NormCall& call);
+                       const NormCall& call, bool same_input);
   /// The gate where it stands on spikes; else `spikes` as they are.
   at::Tensor GateSpikes(const HiddenConv& layer, const at::Tensor& spikes, const NormCall& call);
 
@@ -89,6 +90,9 @@ class LayeredNetwork : public Network {
   /// Whether spikes are wanted as they are before pooling, so that both cannot be one pass.
   bool notes_spikes() const { return keep_firing_rates_ && training_; }
 
+  /// The mean of each channel, [N, C, H, W] to [N, C]; its gradient is in channels-last memory,
+  /// too.
+  static at::Tensor PixelMean(const at::Tensor& x);
   /// features [T*N, F] to logits [T, N, K]. `spikes_per_unit` as in LayerDescription.
   at::Tensor Classify(const Linear& head, const at::Tensor& features, int64_t spikes_per_unit);
 

@@ -69,7 +69,7 @@ class Resnet final : public LayeredNetwork {
     at::Tensor x = NoteSpikes(NormGateFire(drive, stem_.norm, stem));
     if (large_) x = at::max_pool2d(x, 3, 2, 1);
     for (const Block& block : blocks_) x = Run(block, x);
-    return Classify(fc_, x.mean({2, 3}), x.size(2) * x.size(3));
+    return Classify(fc_, PixelMean(x), x.size(2) * x.size(3));
   }
 
   void Express(NirBuilder& nir) override {

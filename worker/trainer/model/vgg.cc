@@ -57,7 +57,7 @@ class Vgg final : public LayeredNetwork {
       if (pool && !averages_ && !call.pool) spikes = MaxPool2(spikes);
     }
     if (averages_) return Classify(fc_, spikes.flatten(1), averaged);
-    return Classify(fc_, spikes.mean({2, 3}), spikes.size(2) * spikes.size(3));
+    return Classify(fc_, PixelMean(spikes), spikes.size(2) * spikes.size(3));
   }
 
   void Express(NirBuilder& nir) override {

@@ -279,6 +279,7 @@ at::Tensor ApplyNormMap(const at::Tensor& x, const NormState& state, const NormM
         .scale = scale.data(),
         .shift = map.shift.data(),
         .residual = added.defined() ? added.const_data_ptr<float>() : nullptr,
+        .residuals = added.defined() ? added.size(0) : 0,
         .y = y.mutable_data_ptr<float>()};
     ForPictures(x.size(0), shape.pixels * shape.channels,
                 [&](int64_t first, int64_t last) { kernels::RunAffineForward(args, first, last); });

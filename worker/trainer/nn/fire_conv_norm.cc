@@ -2,6 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/avg_pool2d.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 
@@ -92,6 +93,7 @@ struct Backward {
   kernels::LifBackward Neuron(float* grad_x) const {
     return {.shape = {steps(), batch(), conv().height * conv().width, conv().in},
             .neuron = saved.lif.neuron,
+            .same_input = saved.lif.same_input,
             .drive = x.const_data_ptr<float>(),
             .grad = grad_x,
             .added = added.defined() ? added.const_data_ptr<float>() : nullptr};
@@ -218,15 +220,20 @@ class FireConvNormFunction : public torch::autograd::Function<FireConvNormFuncti
     const at::Tensor x = ChannelsLast(input);
     ctx->set_materialize_grads(false);  // of what no shortcut takes
     const bool adds_input = call.residual.defined();
-    Saved saved{MakeSpikeConvState(x, weight, options), {}, lif, adds_input};
+    const int64_t pictures = x.size(0) * (lif.same_input ? lif.steps : 1);
+    Saved saved{MakeSpikeConvState(x, pictures, weight, options), {}, lif, adds_input};
     const BinaryConvShape& s = saved.conv.shape;
+    at::Tensor pooled;
+    if (!adds_input) {
+      pooled = EmptyChannelsLast({s.pictures, s.in, (s.height + 1) / 2, (s.width + 1) / 2}, x);
+    }
     at::Tensor y = at::empty({s.pictures, s.out, s.out_height(), s.out_width()},
                              x.options().dtype(at::kShort), at::MemoryFormat::ChannelsLast);
     at::Tensor bits = at::empty({s.bit_bytes()}, x.options().dtype(at::kByte));
     saved.norm = MakeNormState(y.sizes(), call);
     saved.norm.unit.assign(saved.conv.weights->scale.begin(),
                            saved.conv.weights->scale.begin() + s.out);
-    TakeStatistics(norm, call, FireAndConvolve(x, saved, call, bits, y), saved.norm);
+    TakeStatistics(norm, call, FireAndConvolve(x, saved, call, bits, y, pooled), saved.norm);
     const NormMap map = MakeNormMap(call, saved.norm);
     const at::Tensor out = ApplyNormMap(y, saved.norm, map, adds_input ? x : at::Tensor());
     if (keep) {
@@ -234,7 +241,7 @@ class FireConvNormFunction : public torch::autograd::Function<FireConvNormFuncti
       Keep(ctx, std::move(saved));
     }
     if (adds_input) return {out};
-    return {out, ShortcutPool(x)};
+    return {out, pooled};
   }
 
   static TensorList backward(torch::autograd::AutogradContext* ctx, TensorList grads) {
@@ -267,20 +274,23 @@ class FireConvNormFunction : public torch::autograd::Function<FireConvNormFuncti
   }
 
  private:
-  /// Spikes as bits and the convolution's output, picture by picture. Returns the squares of the
-  /// moments, whose sums go to saved.norm.
+  /// Spikes as bits, the convolution's output and ShortcutPool(x) where `pooled` is defined,
+  /// picture by picture. Returns the squares of the moments, whose sums go to saved.norm.
   static std::vector<double> FireAndConvolve(const at::Tensor& x, Saved& saved,
-                                             const NormCall& call, at::Tensor& bits,
-                                             at::Tensor& y) {
+                                             const NormCall& call, const at::Tensor& bits,
+                                             const at::Tensor& y, const at::Tensor& pooled) {
     const BinaryConvShape& s = saved.conv.shape;
     const int64_t steps = saved.lif.steps, batch = s.pictures / steps;
     std::vector<int64_t> fired(call.spike_count.defined() ? s.pictures : 0);
     uint8_t* const packed = bits.mutable_data_ptr<uint8_t>();
     int16_t* const to = y.mutable_data_ptr<int16_t>();
+    const float* const from = x.const_data_ptr<float>();
+    float* const pool = pooled.defined() ? pooled.mutable_data_ptr<float>() : nullptr;
     const kernels::LifForward neuron{
         .shape = {steps, batch, s.height * s.width, s.in},
         .neuron = saved.lif.neuron,
-        .x = x.const_data_ptr<float>(),
+        .same_input = saved.lif.same_input,
+        .x = from,
         .bits = {packed, s.width, s.padding, s.bit_row(), s.bit_picture()},
         .spike_count = fired.empty() ? nullptr : fired.data()};
     std::vector<double> square(WantsMoments(call) ? s.pictures * s.out : 0);
@@ -290,6 +300,8 @@ class FireConvNormFunction : public torch::autograd::Function<FireConvNormFuncti
       for (int64_t b = first; b < last; ++b) {
         kernels::RunLifForward(neuron, b, b + 1);
         for (int64_t n = b; n < s.pictures; n += batch) {
+          if (pool != nullptr)
+            kernels::RunAveragePool({s.height, s.width, s.in}, from, pool, n, n + 1);
           kernels::RunBinaryConv(s, *saved.conv.weights, packed, to, n, n + 1);
           if (square.empty()) continue;
           kernels::PictureMoments({s.out_pixels(), s.out}, to, s.taps() * s.in, sum.data(),
@@ -309,18 +321,28 @@ at::Tensor ShortcutPool(const at::Tensor& x) {
   return at::avg_pool2d(x, 2, 2, 0, /*ceil_mode=*/true, /*count_include_pad=*/false);
 }
 
+at::Tensor AtEachStep(const at::Tensor& x, const LifOptions& lif) {
+  if (!lif.same_input) return x;
+  // Channels-last memory stays so, which repeat does not do.
+  return at::cat(std::vector<at::Tensor>(static_cast<size_t>(lif.steps), x));
+}
+
 FiredNorm FireConvNorm(const at::Tensor& x, const at::Tensor& weight, const LifOptions& lif,
                        const ConvOptions& options, const BatchNorm& norm, const NormCall& call) {
   CheckSpikeConv("FireConvNorm", x, weight, options);
-  TORCH_CHECK(!lif.pool && !lif.same_input && lif.steps >= 1 && x.size(0) % lif.steps == 0,
+  TORCH_CHECK(!lif.pool && lif.steps >= 1 && (lif.same_input || x.size(0) % lif.steps == 0),
               "FireConvNorm: first size is ", x.size(0), "; allowed: a multiple of T = ", lif.steps,
-              ", without pooling and same_input");
-  TORCH_CHECK(
-      !call.neuron && !call.same_input && (!call.residual.defined() || call.residual.is_same(x)),
-      "FireConvNorm: allowed behind the normalisation: a residual that is x, or none");
+              ", without pooling");
+  TORCH_CHECK(!call.neuron && !call.same_input &&
+                  (call.residual.defined() ? call.residual.is_same(x) : !lif.same_input),
+              "FireConvNorm: allowed behind the normalisation: a residual that is x, or, without "
+              "same_input, none");
   if (!CanPackSpikes(x, weight) || (call.gate != nullptr && !HasFusedGate(call.gate->spec))) {
     const at::Tensor y = SpikeConv2d(Lif(x, lif, call.spike_count), weight, options);
-    return {NormGateFire(y, norm, call), call.residual.defined() ? at::Tensor() : ShortcutPool(x)};
+    if (!call.residual.defined()) return {NormGateFire(y, norm, call), ShortcutPool(x)};
+    NormCall whole = call;
+    whole.residual = AtEachStep(x, lif);
+    return {NormGateFire(y, norm, whole), {}};
   }
   TORCH_CHECK(norm.weight.size(0) == weight.size(0) && call.steps == lif.steps &&
                   (call.gate == nullptr || call.gate->alpha.size(0) == lif.steps),

@@ -34,7 +34,7 @@ struct LifSums {
 /// What the neuron's backward pass starts from.
 struct LifHistory {
   at::Tensor potential;  ///< u of the forward pass; or undefined, and
-  at::Tensor drive;      ///< its x, without map, pooling and same_input
+  at::Tensor drive;      ///< its x, without map and pooling
 };
 
 /// The gradient at the neuron's input (behind the map), plus `added` where it is defined;

@@ -66,10 +66,11 @@ at::Tensor RunLifBackwardPass(const at::Tensor& grad_output, const LifHistory& h
   const at::Tensor grad_spikes = ChannelsLast(grad_output);
   const at::Tensor added = addend.defined() ? ChannelsLast(addend) : addend;
   const at::Tensor& full = history.potential.defined() ? history.potential : history.drive;
-  const int64_t batch = full.size(0) / options.steps;
+  const int64_t batch = grad_spikes.size(0) / options.steps;
   const kernels::Activations shape = ShapeOf(full, batch, options);
   at::Tensor grad = EmptyChannelsLast(
-      {options.same_input ? batch : full.size(0), full.size(1), full.size(2), full.size(3)}, full);
+      {options.same_input ? batch : grad_spikes.size(0), full.size(1), full.size(2), full.size(3)},
+      full);
   const bool recalls = !history.potential.defined();
   const kernels::LifBackward args{
       .shape = shape,

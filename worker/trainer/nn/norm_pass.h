@@ -40,7 +40,8 @@ struct NormMap {
 };
 /// Fills the gate's part of state.saved; moves the gate's running mean and counts, as `call` says.
 NormMap MakeNormMap(const NormCall& call, NormState& state);
-/// The map of x, and the residual where it is defined.
+/// The map of x, and the residual where it is defined: one picture of it for each of x, or for each
+/// of a time step.
 at::Tensor ApplyNormMap(const at::Tensor& x, const NormState& state, const NormMap& map,
                         const at::Tensor& residual);
 

@@ -11,8 +11,9 @@ namespace {
 using kernels::BinaryConvShape;
 using kernels::BinaryWeights;
 
-BinaryConvShape ShapeOf(const at::Tensor& x, const at::Tensor& weight, const ConvOptions& options) {
-  return {.pictures = x.size(0),
+BinaryConvShape ShapeOf(const at::Tensor& x, int64_t pictures, const at::Tensor& weight,
+                        const ConvOptions& options) {
+  return {.pictures = pictures,
           .height = x.size(2),
           .width = x.size(3),
           .in = x.size(1),
@@ -29,7 +30,7 @@ class SpikeConvFunction : public torch::autograd::Function<SpikeConvFunction> {
   static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& input,
                             const at::Tensor& weight, const ConvOptions& options) {
     const at::Tensor spikes = ChannelsLast(input);
-    const SpikeConvState state = MakeSpikeConvState(spikes, weight, options);
+    const SpikeConvState state = MakeSpikeConvState(spikes, spikes.size(0), weight, options);
     const BinaryConvShape& s = state.shape;
     at::Tensor bits = at::empty({s.bit_bytes()}, spikes.options().dtype(at::kByte));
     at::Tensor y = EmptyChannelsLast({s.pictures, s.out, s.out_height(), s.out_width()}, spikes);
@@ -77,7 +78,7 @@ void CheckSpikeConv(const char* what, const at::Tensor& x, const at::Tensor& wei
                   weight.size(1) == x.size(1) && weight.size(2) == weight.size(3),
               what, ": weight is ", weight.sizes(), " ", weight.scalar_type(), "; allowed: [O, ",
               x.size(1), ", k, k] float32, contiguous");
-  const BinaryConvShape s = ShapeOf(x, weight, options);
+  const BinaryConvShape s = ShapeOf(x, x.size(0), weight, options);
   TORCH_CHECK(options.stride >= 1 && options.padding >= 0 && s.pictures >= 1 &&
                   s.height + 2 * s.padding >= s.kernel && s.width + 2 * s.padding >= s.kernel,
               what, ": the input is ", x.sizes(), ", kernel ", s.kernel, ", stride ", s.stride,
@@ -88,9 +89,9 @@ bool CanPackSpikes(const at::Tensor& x, const at::Tensor& weight) {
   return x.is_cpu() && x.size(1) % 8 == 0 && weight[0].numel() <= kernels::kMostFanIn;
 }
 
-SpikeConvState MakeSpikeConvState(const at::Tensor& x, const at::Tensor& weight,
+SpikeConvState MakeSpikeConvState(const at::Tensor& x, int64_t pictures, const at::Tensor& weight,
                                   const ConvOptions& options) {
-  const BinaryConvShape s = ShapeOf(x, weight, options);
+  const BinaryConvShape s = ShapeOf(x, pictures, weight, options);
   auto packed = std::make_shared<BinaryWeights>(s);
   const float* const from = weight.const_data_ptr<float>();
   at::parallel_for(0, at::divup(s.out, kernels::kOutputBlock), 1, [&](int64_t first, int64_t last) {

@@ -22,7 +22,8 @@ void CheckSpikeConv(const char* what, const at::Tensor& x, const at::Tensor& wei
                     const ConvOptions& options);
 /// Whether kernels/binary_conv.h serves such an input and weight.
 bool CanPackSpikes(const at::Tensor& x, const at::Tensor& weight);
-SpikeConvState MakeSpikeConvState(const at::Tensor& x, const at::Tensor& weight,
+/// For `pictures` pictures of x's size.
+SpikeConvState MakeSpikeConvState(const at::Tensor& x, int64_t pictures, const at::Tensor& weight,
                                   const ConvOptions& options);
 
 /// dL/dx and dL/dweight from dL/dy, channels-last. bits as kernels::PackSpikes writes them.

@@ -20,14 +20,17 @@ struct Case {
   bool gate = true;
   bool training = true;
   spec::NeuronSpec neuron = {};
-  bool scaled = false;  ///< weights are not -1 and +1, and one output's are 0
+  bool scaled = false;      ///< weights are not -1 and +1, and one output's are 0
+  bool same_input = false;  ///< x is there once for all steps
 };
 
 /// Everything that a block gives: outputs, gradients, and what it counts and moves.
 using Results = std::vector<std::pair<std::string, at::Tensor>>;
 
 Results RunBlock(const Case& c, bool fused, ProductUnit unit = ProductUnit::kTables) {
-  const at::Tensor x = Leaf(NormalActivations({c.steps * c.batch, c.in, c.side, c.side + 1}, 1)),
+  const int64_t inputs_each = c.same_input ? 1 : c.steps;
+  const at::Tensor x = Leaf(
+                       NormalActivations({inputs_each * c.batch, c.in, c.side, c.side + 1}, 1)),
                    signs = Normal({c.out, c.in, 3, 3}, 2).ge(0).to(at::kFloat).mul(2).sub(1),
                    scale = Normal({c.out, 1, 1, 1}, 10).abs().add(0.1),
                    weight = Leaf(c.scaled ? signs.mul(scale) : signs);
@@ -36,16 +39,18 @@ Results RunBlock(const Case& c, bool fused, ProductUnit unit = ProductUnit::kTab
                        Normal({c.out}, 5), Normal({c.out}, 6).abs().add(0.5)};
   const Gate gate{{}, Leaf(Normal({c.steps}, 7).abs().add(1)), {}};
   const at::Tensor count = at::zeros({2, c.steps}, at::kLong), gates = at::zeros({2}, at::kDouble);
-  const LifOptions lif{.neuron = c.neuron, .steps = c.steps};
+  const LifOptions lif{.neuron = c.neuron, .steps = c.steps, .same_input = c.same_input};
   const ConvOptions conv{.stride = c.stride, .padding = 1, .unit = unit};
   NormCall call{.steps = c.steps, .training = c.training};
   call.gate = c.gate ? &gate : nullptr;
   call.residual = c.adds_input ? x : at::Tensor();
   call.spike_count = count;
   call.gate_sum = gates;
+  NormCall separate = call;
+  if (c.adds_input && c.same_input) separate.residual = x.repeat({c.steps, 1, 1, 1});
   const FiredNorm block =
       fused ? FireConvNorm(x, weight, lif, conv, norm, call)
-            : FiredNorm{NormGateFire(SpikeConv2d(Lif(x, lif, count), weight, conv), norm, call),
+            : FiredNorm{NormGateFire(SpikeConv2d(Lif(x, lif, count), weight, conv), norm, separate),
                         ShortcutPool(x)};
   std::vector<at::Tensor> outputs = {block.y}, seeds = {NormalActivations(block.y.sizes(), 8)};
   EXPECT_EQ(block.pooled.defined(), !fused || !c.adds_input);
@@ -61,18 +66,19 @@ Results RunBlock(const Case& c, bool fused, ProductUnit unit = ProductUnit::kTab
                  {"gates", gates},
                  {"mean", norm.running_mean},
                  {"variance", norm.running_var}};
+  if (!c.adds_input) out.emplace_back("pooled", block.pooled.detach());
   const char* const names[] = {"dL/dx", "dL/dweight", "dL/dscale", "dL/dbias", "dL/dalpha"};
   for (size_t i = 0; i < grads.size(); ++i) out.emplace_back(names[i], grads[i]);
   return out;
 }
 
 TEST(FireConvNorm, IsTheNeuronTheConvolutionAndTheNormalisation) {
-  std::vector<Case> cases = {{2, 32, 32, 32, 8, 1, true},         // in four parts of 8
-                             {2, 37, 32, 64, 6, 2, false},        // the last part smaller
-                             {3, 21, 40, 40, 5, 1, true},         // parts of 5
+  std::vector<Case> cases = {{2, 32, 32, 32, 8, 1, true},   // in four parts of 8
+                             {2, 37, 32, 64, 6, 2, false},  // the last part smaller
+                             {3, 21, 40, 40, 5, 1, true},   // parts of 5
                              {3, 21, 40, 24, 5, 2, false},
-                             {1, 70, 8, 72, 4, 1, false},         // parts of 16
-                             {4, 5, 64, 64, 5, 1, true},          // too few parts: whole passes
+                             {1, 70, 8, 72, 4, 1, false},  // parts of 16
+                             {4, 5, 64, 64, 5, 1, true},   // too few parts: whole passes
                              {4, 5, 64, 32, 5, 2, false},
                              {2, 40, 256, 256, 2, 1, true},       // sums too large for parts
                              {2, 32, 32, 32, 6, 1, true, false},  // no gate
@@ -88,6 +94,12 @@ TEST(FireConvNorm, IsTheNeuronTheConvolutionAndTheNormalisation) {
       cases.push_back(c);
     }
   }
+  for (const auto& [steps, batch, channels] :
+       {std::tuple{1, 70, 8}, {2, 32, 32}, {3, 21, 40}, {4, 5, 64}, {3, 8, 12}}) {
+    cases.push_back(
+        {steps, batch, channels, channels, 5, 1, true});  // in parts, or whole, or apart
+    cases.back().same_input = true;
+  }
   for (const bool training : {true, false}) {
     cases.push_back({2, 32, 16, 24, 6, 1, false, true, training, {}, true});
   }
@@ -101,7 +113,8 @@ TEST(FireConvNorm, IsTheNeuronTheConvolutionAndTheNormalisation) {
       for (size_t i = 0; i < fused.size(); ++i) {
         SCOPED_TRACE(testing::Message() << fused[i].first << " by " << static_cast<int>(unit));
         // Sums of whole numbers are exact there, and rounded in the separate operations.
-        const bool whole = fused[i].first == "spikes" || (fused[i].first == "mean" && !c.scaled);
+        const bool whole = fused[i].first == "spikes" || fused[i].first == "pooled" ||
+                           (fused[i].first == "mean" && !c.scaled);
         EXPECT_LE(Difference(fused[i].second, separate[i].second), whole ? 0 : tolerance);
       }
     }
@@ -162,6 +175,8 @@ TEST(FireConvNorm, RefusesWhatDoesNotFit) {
   EXPECT_THROW(FireConvNorm(x, weight, {.steps = 2}, {.padding = 1}, wide, {.steps = 2}),
                c10::Error);
   NormCall call{.steps = 2};
+  const LifOptions same{.steps = 2, .same_input = true};
+  EXPECT_THROW(FireConvNorm(x, weight, same, {.padding = 1}, norm, call), c10::Error);
   call.residual = x.clone();
   EXPECT_THROW(FireConvNorm(x, weight, {.steps = 2}, {.padding = 1}, norm, call), c10::Error);
 }

@@ -144,7 +144,8 @@ BSNN_INLINE void MapPictures(const AffineForward<X>& a, int64_t first, int64_t l
       const int64_t at = n * tiling.plane + begin;
       const int64_t count = std::min(tiling.tile, tiling.plane - begin);
       if (a.residual != nullptr) {
-        MapTileAdding(a.x + at, scale.data(), shift.data(), a.residual + at, a.y + at, count);
+        const float* const residual = a.residual + n % a.residuals * tiling.plane + begin;
+        MapTileAdding(a.x + at, scale.data(), shift.data(), residual, a.y + at, count);
       } else {
         MapTile(a.x + at, scale.data(), shift.data(), a.y + at, count);
       }

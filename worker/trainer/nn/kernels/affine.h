@@ -30,7 +30,8 @@ struct AffineForward {
   const X* x = nullptr;
   const float* scale = nullptr;     ///< [N, C]
   const float* shift = nullptr;     ///< [N, C]
-  const float* residual = nullptr;  ///< [N, P, C] or null
+  const float* residual = nullptr;  ///< [R, P, C], picture n takes n % R; or null
+  int64_t residuals = 0;            ///< R
   float* y = nullptr;
 };
 void RunAffineForward(const AffineForward<float>& args, int64_t first, int64_t last);

@@ -189,7 +189,7 @@ BSNN_INLINE int64_t PartPicture(const LifBackward& a, int64_t t, int64_t b) {
 
 /// Few steps at once, from the drive alone: potential and carry stay in registers, where a tile's
 /// would go through the first cache several times. Same numbers as step by step.
-template <int kSteps, bool kHard, bool kDetach, Surrogate kSurrogate, bool kAdded>
+template <int kSteps, bool kHard, bool kDetach, Surrogate kSurrogate, bool kAdded, bool kSame>
 BSNN_INLINE void BackFewSteps(const LifBackward& a, int64_t b, int64_t plane,
                               const NeuronConstants& k) {
   const float* drive[kSteps];
@@ -198,8 +198,8 @@ BSNN_INLINE void BackFewSteps(const LifBackward& a, int64_t b, int64_t plane,
   float* grad[kSteps];
   for (int t = 0; t < kSteps; ++t) {
     const int64_t at = (t * a.shape.batch + b) * plane;
-    drive[t] = a.drive + at;
-    grad[t] = a.grad + at;
+    drive[t] = a.drive + (kSame ? b * plane : at);
+    grad[t] = a.grad + (kSame ? b * plane : at);
     const int64_t part_at = PartPicture(a, t, b) * plane;
     added[t] = kAdded ? a.added + (a.added_in_part ? part_at : at) : nullptr;
     grad_spikes[t] = a.grad_spikes + part_at;
@@ -212,14 +212,20 @@ BSNN_INLINE void BackFewSteps(const LifBackward& a, int64_t b, int64_t plane,
       potential[t] = k.decay * v + drive[t][i];
       v = Reset<kHard>(potential[t], k.threshold);
     }
-    float carry = 0;
+    float carry = 0, sum = 0;
 #pragma GCC unroll 4
     for (int t = kSteps - 1; t >= 0; --t) {
       const float dy =
           NeuronGradient<kHard, kDetach, kSurrogate>(grad_spikes[t][i], potential[t], carry, k);
-      grad[t][i] = kAdded ? dy + added[t][i] : dy;
+      const float out = kAdded ? dy + added[t][i] : dy;
+      if (kSame) {
+        sum += out;
+      } else {
+        grad[t][i] = out;
+      }
       carry = k.decay * dy;
     }
+    if (kSame) grad[0][i] = sum;
   }
 }
 
@@ -228,14 +234,18 @@ template <bool kHard, bool kDetach, Surrogate kSurrogate>
 BSNN_INLINE bool BackwardFewSteps(const LifBackward& a, int64_t b, const Tiling& tiling) {
   const NeuronConstants constants = ConstantsOf(a.neuron);
   const auto run = [&]<int kSteps>() __attribute__((always_inline)) {
-    if (a.added != nullptr) {
-      BackFewSteps<kSteps, kHard, kDetach, kSurrogate, true>(a, b, tiling.plane, constants);
+    if (a.same_input && a.added != nullptr) {
+      BackFewSteps<kSteps, kHard, kDetach, kSurrogate, true, true>(a, b, tiling.plane, constants);
+    } else if (a.same_input) {
+      BackFewSteps<kSteps, kHard, kDetach, kSurrogate, false, true>(a, b, tiling.plane, constants);
+    } else if (a.added != nullptr) {
+      BackFewSteps<kSteps, kHard, kDetach, kSurrogate, true, false>(a, b, tiling.plane, constants);
     } else {
-      BackFewSteps<kSteps, kHard, kDetach, kSurrogate, false>(a, b, tiling.plane, constants);
+      BackFewSteps<kSteps, kHard, kDetach, kSurrogate, false, false>(a, b, tiling.plane, constants);
     }
     return true;
   };
-  if (a.potential != nullptr || a.same_input || a.center != nullptr) return false;
+  if (a.potential != nullptr || a.center != nullptr) return false;
   if (a.shape.steps == 1) return run.template operator()<1>();
   if (a.shape.steps == 2) return run.template operator()<2>();
   if (a.shape.steps == 4) return run.template operator()<4>();
@@ -255,7 +265,8 @@ BSNN_INLINE void BackwardPicture(const LifBackward& a, const PooledTiles& pool, 
     float* const summed = a.grad + b * tiling.plane + begin;
     if (a.same_input) std::fill(summed, summed + count, 0.0f);
     if (a.potential == nullptr) {
-      RecallTile<kHard>(a, b * tiling.plane + begin, a.shape.batch * tiling.plane, count, tile, w);
+      const int64_t step = a.same_input ? 0 : a.shape.batch * tiling.plane;
+      RecallTile<kHard>(a, b * tiling.plane + begin, step, count, tile, w);
     }
     for (int64_t t = a.shape.steps - 1; t >= 0; --t) {
       const int64_t at = (t * a.shape.batch + b) * tiling.plane + begin;

@@ -62,10 +62,10 @@ struct LifBackward {
   int64_t part_batch = 0;
   int64_t part_first = 0;
   const float* potential = nullptr;  ///< u of the forward pass; null: found again from `drive`
-  const float* drive = nullptr;      ///< y of the forward pass, [T*B, P, C], without a map
+  const float* drive = nullptr;      ///< y of the forward pass, as its x: there was no map
   float* grad = nullptr;             ///< dL/dy
-  const float* added = nullptr;      ///< added to `grad` at last; null: nothing is
-  bool added_in_part = false;        ///< `added` is as grad_spikes, else as `grad`
+  const float* added = nullptr;      ///< [T*B, P, C], added to each step's dy; null: nothing is
+  bool added_in_part = false;        ///< `added` is as grad_spikes, else of all pictures
   const float* x = nullptr;          ///< with `center`: null where no sums are wanted
   const float* center = nullptr;     ///< [C]
   double* sum_delta = nullptr;

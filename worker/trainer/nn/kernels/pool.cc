@@ -74,6 +74,34 @@ BSNN_CLONES void RunMaxPoolBackward(const PoolShape& shape, const float* x, cons
   }
 }
 
+BSNN_CLONES void RunAveragePool(const PoolShape& shape, const float* x, float* y, int64_t first,
+                                int64_t last) {
+  const int64_t rows = (shape.height + 1) / 2, columns = (shape.width + 1) / 2;
+  const int64_t channels = shape.channels, row = shape.width * channels;
+  for (int64_t out = first * rows; out < last * rows; ++out) {
+    const int64_t n = out / rows, h = out % rows * 2;
+    const float* const upper = x + (n * shape.height + h) * row;
+    const bool high = h + 1 < shape.height;
+    for (int64_t w = 0; w < columns; ++w) {
+      const bool wide = 2 * w + 1 < shape.width;
+      const float share = 1.0f / static_cast<float>((high ? 2 : 1) * (wide ? 2 : 1));  // exact
+      const float* __restrict from = upper + 2 * w * channels;
+      float* __restrict to = y + (out * columns + w) * channels;
+      if (high && wide) {
+        for (int64_t c = 0; c < channels; ++c) {
+          const float upper_sum = from[c] + from[c + channels];
+          to[c] = share * (upper_sum + from[c + row] + from[c + row + channels]);
+        }
+      } else {
+        const int64_t other = high ? row : wide ? channels : 0;
+        for (int64_t c = 0; c < channels; ++c) {
+          to[c] = share * (other != 0 ? from[c] + from[c + other] : from[c]);
+        }
+      }
+    }
+  }
+}
+
 BSNN_CLONES void RunAveragePoolBackward(const PoolShape& shape, const float* grad_y, float* grad_x,
                                         int64_t first, int64_t last) {
   const int64_t rows = (shape.height + 1) / 2, columns = (shape.width + 1) / 2;

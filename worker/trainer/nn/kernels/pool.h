@@ -20,6 +20,9 @@ void RunMaxPool(const PoolShape& shape, const float* x, float* y, int64_t first,
 void RunMaxPoolBackward(const PoolShape& shape, const float* x, const float* grad_y, float* grad_x,
                         int64_t first, int64_t last);
 
+/// Each window's numbers are added in row-major order (as in ATen).
+void RunAveragePool(const PoolShape& shape, const float* x, float* y, int64_t first, int64_t last);
+
 /// Backward pass of the average: each pixel's share of its window's gradient.
 void RunAveragePoolBackward(const PoolShape& shape, const float* grad_y, float* grad_x,
                             int64_t first, int64_t last);
