@@ -56,7 +56,9 @@ void TakeRanksStatistics(Ranks& ranks, NormGateSaved& saved, std::vector<double>
 template <class Number>
 void MultiplyByUnit(const NormState& state, std::vector<Number>& values) {
   const size_t channels = state.unit.size();
-  for (size_t i = 0; channels != 0 && i < values.size(); ++i) values[i] *= state.unit[i % channels];
+  for (size_t row = 0; channels != 0 && row < values.size(); row += channels) {
+    for (size_t c = 0; c < channels; ++c) values[row + c] *= state.unit[c];
+  }
 }
 
 /// Calls body(const float*) or body(const int16_t*).

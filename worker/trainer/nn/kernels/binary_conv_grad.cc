@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstring>
+#include <memory>
 
 #include "worker/trainer/nn/kernels/binary_conv.h"
 #include "worker/trainer/nn/kernels/bit_words.h"
@@ -37,6 +38,20 @@ struct RowRing {
     return data + (row % rows * columns + column) * channels;
   }
 };
+
+/// A thread's memory for a ring: all 0 between calls, as a row is cleared when it leaves.
+Lanes* RingMemory(int64_t size) {
+  struct Memory {
+    explicit Memory(int64_t count) : lanes(count), size(count) {
+      std::fill_n(lanes.get(), count, Lanes{});
+    }
+    Scratch<Lanes> lanes;
+    int64_t size;
+  };
+  thread_local std::unique_ptr<Memory> memory;
+  if (memory == nullptr || memory->size < size) memory = std::make_unique<Memory>(size);
+  return memory->lanes.get();
+}
 
 /// One unit's part of dL/dx: `pictures` of 16 and ring.channels of the channels.
 struct GradInputUnit {
@@ -167,9 +182,8 @@ BSNN_CLONES void RunBinaryConvGradInput(const BinaryConvShape& s, const BinaryWe
   }
   const int64_t rows = RingRows(s), columns = RingColumns(s), tile = TileChannels(s);
   const int64_t ring_size = rows * columns * std::min(s.in, tile);
-  Scratch<Lanes> ring(ring_size);
+  Lanes* const ring = RingMemory(ring_size);
   GradInputScratch scratch;
-  std::fill_n(ring.get(), ring_size, Lanes{});
   std::fill_n(scratch.block.get(), kLanes * kReals, 0.0f);
   for (int64_t i = first; i < last; ++i) {
     const int64_t n = i / ChannelTiles(s) * kLanes, c = i % ChannelTiles(s) * tile;
@@ -177,7 +191,7 @@ BSNN_CLONES void RunBinaryConvGradInput(const BinaryConvShape& s, const BinaryWe
                              grad_x + n * s.height * s.width * s.in + c,
                              std::min(kLanes, s.pictures - n),
                              c,
-                             {rows, columns, std::min(tile, s.in - c), ring.get()}};
+                             {rows, columns, std::min(tile, s.in - c), ring}};
     GradInput(s, weights, unit, scratch);
   }
 }

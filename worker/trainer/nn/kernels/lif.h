@@ -44,7 +44,7 @@ struct LifForward {
   const float* scale = nullptr;    ///< [T*B, C] or null
   const float* shift = nullptr;    ///< [T*B, C] or null
   float* spikes = nullptr;         ///< [T*B, P, C] or pooled, 0 or 1; not looked at with `bits`
-  SpikeBits bits;                  ///< instead of `spikes`, without pooling
+  SpikeBits bits;                  ///< instead of `spikes`, without map, pooling and `potential`
   float* potential = nullptr;      ///< u, [T*B, P, C]; null: not wanted
   int64_t* spike_count = nullptr;  ///< [T*B], before pooling; null: not wanted
 };

@@ -1,5 +1,5 @@
 /// 2x2 max pooling of spikes inside the neuron's passes: a tile is two rows of pixels, pooled while
-/// it is in cache. Private to nn/kernels/lif.cc.
+/// it is in cache. Private to nn/kernels.
 #pragma once
 
 #include <cstdint>

@@ -1,10 +1,8 @@
-#include "worker/trainer/nn/kernels/lif.h"
-
 #include <vector>
 
-#include "worker/trainer/nn/kernels/bit_words.h"
-#include "worker/trainer/nn/kernels/clones.h"
+#include "worker/trainer/nn/kernels/lif.h"
 #include "worker/trainer/nn/kernels/lif_pool.h"
+#include "worker/trainer/nn/kernels/lif_step.h"
 #include "worker/trainer/nn/kernels/surrogate.h"
 #include "worker/trainer/nn/kernels/tile.h"
 
@@ -19,105 +17,6 @@ BSNN_INLINE float Derivative(float d, float w) {
   if constexpr (kSurrogate == Surrogate::kRectangle) return RectangleDerivative(d, w);
   if constexpr (kSurrogate == Surrogate::kSigmoid) return SigmoidDerivative(d, w);
   return ArctangentDerivative(d, w);
-}
-
-/// v behind u.
-template <bool kHard>
-BSNN_INLINE float Reset(float u, float threshold) {
-  if constexpr (kHard) return u > threshold ? 0.0f : u;
-  const float s = u > threshold ? 1.0f : 0.0f;
-  return u - s * threshold;
-}
-
-template <bool kHard, bool kAffine, bool kKeep>
-BSNN_INLINE int64_t FireTile(const float* __restrict x, const float* __restrict scale,
-                             const float* __restrict shift, float* __restrict v,
-                             float* __restrict spikes, float* __restrict potential, int64_t count,
-                             float decay, float threshold) {
-  int32_t fired = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    const float y = kAffine ? x[i] * scale[i] + shift[i] : x[i];
-    const float u = decay * v[i] + y;
-    v[i] = Reset<kHard>(u, threshold);
-    spikes[i] = u > threshold ? 1.0f : 0.0f;
-    if (kKeep) potential[i] = u;
-    fired += u > threshold ? 1 : 0;
-  }
-  return fired;
-}
-
-/// Numbers 0 or 1 of the pixels from `pixel` on, as bits of picture n.
-BSNN_INLINE void PackTile(const SpikeBits& bits, int64_t n, int64_t pixel, int64_t channels,
-                          const float* spikes, int64_t count, uint8_t* bytes) {
-  const int64_t pixel_bytes = channels / 8;
-  for (int64_t done = 0; done < count;) {
-    const int64_t at = pixel + done / channels, row = at / bits.width, column = at % bits.width;
-    const int64_t run = std::min(count - done, (bits.width - column) * channels);
-    uint8_t* const to = bits.data + n * bits.picture + (row + bits.padding) * bits.row +
-                        (column + bits.padding) * pixel_bytes;
-    PackPositive(spikes + done, run, bytes, to);
-    done += run;
-  }
-}
-
-template <bool kHard, bool kAffine, bool kKeep>
-BSNN_INLINE void ForwardPictures(const LifForward& a, int64_t first, int64_t last) {
-  const PooledTiles pool(a.shape);
-  const Tiling tiling = pool.tiling;
-  const int64_t tile = tiling.tile;
-  const int64_t maps = a.same_input ? 1 : a.shape.steps;
-  const float decay = static_cast<float>(a.neuron.decay);
-  const float threshold = static_cast<float>(a.neuron.threshold);
-  std::vector<float> v(tile), scale(kAffine ? maps * tile : 0), shift(kAffine ? maps * tile : 0);
-  const bool packs = a.bits.data != nullptr;
-  std::vector<float> unpooled(pool.on || packs ? tile : 0);
-  std::vector<uint8_t> bytes(packs ? tile : 0);
-  std::vector<int64_t> fired(a.shape.steps);
-  for (int64_t b = first; b < last; ++b) {
-    for (int64_t t = 0; kAffine && t < maps; ++t) {
-      const int64_t row = (t * a.shape.batch + b) * a.shape.channels;
-      Repeat(a.scale + row, tiling, scale.data() + t * tile);
-      Repeat(a.shift + row, tiling, shift.data() + t * tile);
-    }
-    std::fill(fired.begin(), fired.end(), 0);
-    for (int64_t t = 0; packs && t < a.shape.steps; ++t) {
-      std::fill_n(a.bits.data + (t * a.shape.batch + b) * a.bits.picture, a.bits.picture,
-                  uint8_t{0});
-    }
-    for (int64_t begin = 0; begin < tiling.plane; begin += tile) {
-      const int64_t count = std::min(tile, tiling.plane - begin);
-      std::fill(v.begin(), v.end(), 0.0f);
-      for (int64_t t = 0; t < a.shape.steps; ++t) {
-        const int64_t out = (t * a.shape.batch + b) * tiling.plane + begin;
-        const int64_t in = a.same_input ? b * tiling.plane + begin : out;
-        const int64_t map = kAffine && !a.same_input ? t * tile : 0;
-        fired[t] += FireTile<kHard, kAffine, kKeep>(
-            a.x + in, scale.data() + map, shift.data() + map, v.data(),
-            pool.on || packs ? unpooled.data() : a.spikes + out,
-            kKeep ? a.potential + out : nullptr, count, decay, threshold);
-        if (pool.on && count == tile) {
-          PoolTile(pool, unpooled.data(), a.spikes + pool.Begin(t * a.shape.batch + b, begin));
-        }
-        if (packs) {
-          PackTile(a.bits, t * a.shape.batch + b, begin / tiling.channels, tiling.channels,
-                   unpooled.data(), count, bytes.data());
-        }
-      }
-    }
-    for (int64_t t = 0; a.spike_count != nullptr && t < a.shape.steps; ++t) {
-      a.spike_count[t * a.shape.batch + b] = fired[t];
-    }
-  }
-}
-
-template <bool kHard>
-BSNN_INLINE void ForwardReset(const LifForward& a, int64_t first, int64_t last) {
-  if (a.scale != nullptr) {
-    if (a.potential != nullptr) return ForwardPictures<kHard, true, true>(a, first, last);
-    return ForwardPictures<kHard, true, false>(a, first, last);
-  }
-  if (a.potential != nullptr) return ForwardPictures<kHard, false, true>(a, first, last);
-  return ForwardPictures<kHard, false, false>(a, first, last);
 }
 
 struct NeuronConstants {
@@ -343,11 +242,6 @@ BSNN_INLINE void BackwardReset(const LifBackward& a, int64_t first, int64_t last
 }
 
 }  // namespace
-
-BSNN_CLONES void RunLifForward(const LifForward& args, int64_t first, int64_t last) {
-  if (args.neuron.reset == spec::Reset::kHard) return ForwardReset<true>(args, first, last);
-  return ForwardReset<false>(args, first, last);
-}
 
 BSNN_CLONES void RunLifBackward(const LifBackward& args, int64_t first, int64_t last) {
   switch (args.neuron.surrogate) {
