@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "worker/trainer/nn/cuda/ops.h"
+#include "worker/trainer/nn/kernels/binarize.h"
 
 namespace bsnn::trainer {
 namespace {
@@ -60,14 +61,8 @@ void FlipMeter::ObserveStep() {
     const std::span<uint64_t> before = Words(counters_[i].signs);
     const std::span<uint64_t> flipped = Words(counters_[i].flipped);
     PackSigns(layers_[i], now);
-    int64_t flips = 0;
-    for (size_t w = 0; w < now.size(); ++w) {
-      const uint64_t changed = now[w] ^ before[w];
-      flips += std::popcount(changed);
-      flipped[w] |= changed;
-      before[w] = now[w];
-    }
-    *counters_[i].step_flips.mutable_data_ptr<int64_t>() += flips;
+    *counters_[i].step_flips.mutable_data_ptr<int64_t>() +=
+        kernels::NoteFlips(now.data(), layers_[i].words(), before.data(), flipped.data());
   }
 }
 

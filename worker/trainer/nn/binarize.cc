@@ -5,6 +5,7 @@
 #include <ATen/ops/where.h>
 
 #include <cmath>
+#include <numeric>
 
 #include "worker/trainer/nn/cuda/ops.h"
 #include "worker/trainer/nn/function_support.h"
@@ -131,7 +132,14 @@ void PackSigns(const WeightLayer& layer, std::span<uint64_t> words) {
   const at::Tensor latent = layer.latent.detach().to(at::kCPU).contiguous();
   const int64_t fan_in = latent.dim() == 4 ? latent.numel() / latent.size(0) : latent.numel();
   const BinarizeShape shape{layer.binarization.value_or(Binarization::kSign), fan_in, 1.0f};
-  kernels::PackSignBits(shape, latent.const_data_ptr<float>(), latent.numel(), words.data());
+  const float* const from = latent.const_data_ptr<float>();
+  // Channels that fill whole words, so that no word is shared between threads.
+  const int64_t group = fan_in * (64 / std::gcd(fan_in, int64_t{64}));
+  const int64_t grain = std::max<int64_t>(1, 32768 / group);
+  at::parallel_for(0, at::divup(latent.numel(), group), grain, [&](int64_t first, int64_t last) {
+    const int64_t begin = first * group, end = std::min(last * group, latent.numel());
+    kernels::PackSignBits(shape, from + begin, end - begin, words.data() + begin / 64);
+  });
 }
 
 }  // namespace bsnn::trainer

@@ -143,4 +143,16 @@ BSNN_CLONES void PackSignBits(const BinarizeShape& shape, const float* latent, i
   }
 }
 
+BSNN_CLONES int64_t NoteFlips(const uint64_t* now, int64_t words, uint64_t* before,
+                              uint64_t* flipped) {
+  int64_t flips = 0;
+  for (int64_t w = 0; w < words; ++w) {
+    const uint64_t changed = now[w] ^ before[w];
+    flips += std::popcount(changed);
+    flipped[w] |= changed;
+    before[w] = now[w];
+  }
+  return flips;
+}
+
 }  // namespace bsnn::trainer::kernels

@@ -27,4 +27,8 @@ void RunBinarizeBackward(const BinarizeShape& shape, const float* latent,
 /// Bits of the deployed signs, as PackSigns in nn/weight_layer.h. `count` weights in all.
 void PackSignBits(const BinarizeShape& shape, const float* latent, int64_t count, uint64_t* words);
 
+/// Bits that differ between `now` and `before`: returns how many, and sets them in `flipped`. Then
+/// `before` is `now`.
+int64_t NoteFlips(const uint64_t* now, int64_t words, uint64_t* before, uint64_t* flipped);
+
 }  // namespace bsnn::trainer::kernels
