@@ -300,8 +300,9 @@ class FireConvNormFunction : public torch::autograd::Function<FireConvNormFuncti
       for (int64_t b = first; b < last; ++b) {
         kernels::RunLifForward(neuron, b, b + 1);
         for (int64_t n = b; n < s.pictures; n += batch) {
-          if (pool != nullptr)
+          if (pool != nullptr) {
             kernels::RunAveragePool({s.height, s.width, s.in}, from, pool, n, n + 1);
+          }
           kernels::RunBinaryConv(s, *saved.conv.weights, packed, to, n, n + 1);
           if (square.empty()) continue;
           kernels::PictureMoments({s.out_pixels(), s.out}, to, s.taps() * s.in, sum.data(),
