@@ -196,16 +196,15 @@ FiredNorm LayeredNetwork::FireHidden(const HiddenConv& layer, const at::Tensor& 
   const LifOptions lif{spec_.neuron, steps(), same_input};
   const bool gated = layer.gate.has_value();
   const bool before = gated && layer.gate->spec.place == spec::GatePlace::kBeforeBn;
+  NormCall whole = call;
   if (!weight_layers_[layer.index].binarization || !layer.sees_spikes || notes_spikes() || before) {
     const at::Tensor spikes = NoteSpikes(Lif(x, lif, call.spike_count));
-    NormCall whole = call;
     if (call.residual.defined()) whole.residual = AtEachStep(x, lif);
     return {RunHidden(layer, GateSpikes(layer, spikes, call), stride, whole),
             call.residual.defined() ? at::Tensor() : ShortcutPool(x)};
   }
   const at::Tensor& latent = weight_layers_[layer.index].latent;
   const at::Tensor weight = EffectiveWeight(layer.index);
-  NormCall whole = call;
   if (gated) whole.gate = &*layer.gate;
   if (measure_inputs_) whole.spike_count = at::zeros({2, steps()}, x.options().dtype(at::kLong));
   FiredNorm fired = FireConvNorm(x, weight, lif, HiddenOptions(layer, stride), layer.norm, whole);

@@ -323,7 +323,7 @@ at::Tensor ShortcutPool(const at::Tensor& x) {
 }
 
 at::Tensor AtEachStep(const at::Tensor& x, const LifOptions& lif) {
-  if (!lif.same_input) return x;
+  if (!lif.same_input || lif.steps == 1) return x;
   // Channels-last memory stays so, which repeat does not do.
   return at::cat(std::vector<at::Tensor>(static_cast<size_t>(lif.steps), x));
 }

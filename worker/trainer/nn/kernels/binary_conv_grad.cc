@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstring>
 #include <memory>
 
 #include "worker/trainer/nn/kernels/binary_conv.h"
@@ -226,20 +225,12 @@ BSNN_INLINE void TransposeWindows(const BinaryConvShape& s, const uint8_t* bits,
 BSNN_INLINE void LoadReals(const BinaryConvShape& s, const float* grad_y, int64_t begin,
                            int64_t output, Lanes* reals) {
   const int64_t have = std::min(kReals, s.pictures * s.out_pixels() - begin);
-  const int64_t lanes = std::min(kLanes, s.out - output);
   const float* const from = grad_y + begin * s.out + output;
-  if (lanes == kLanes) {
-    for (int64_t j = 0; j < have; ++j) {
-      __builtin_prefetch(from + (j + kReals) * s.out, 0, 2);  // the next block's
-      reals[j] = *reinterpret_cast<const UnalignedLanes*>(from + j * s.out);
-    }
-    std::fill(reals + have, reals + kReals, Lanes{});
-    return;
-  }
-  std::fill(reals, reals + kReals, Lanes{});
   for (int64_t j = 0; j < have; ++j) {
-    std::memcpy(reals + j, from + j * s.out, static_cast<size_t>(lanes) * sizeof(float));
+    __builtin_prefetch(from + (j + kReals) * s.out, 0, 2);  // the next block's
+    LoadLanes(from + j * s.out, s.out - output, reals + j);
   }
+  std::fill(reals + have, reals + kReals, Lanes{});
 }
 
 /// Blocks of 64 pixels whose columns are there at a time.

@@ -28,12 +28,18 @@ BSNN_INLINE uint64_t WordOfBytes(const uint8_t* bytes) {
   return word;
 }
 
+/// Bit i % 8 of bits[i / 8]: bytes[i], 0 or 1. `count` is a multiple of 8.
+BSNN_INLINE void PackBytes(const uint8_t* __restrict bytes, int64_t count,
+                           uint8_t* __restrict bits) {
+  for (int64_t i = 0; i < count / 8; ++i) bits[i] = BitsOfBytes(bytes + 8 * i);
+}
+
 /// Bit i % 8 of bits[i / 8]: whether numbers[i] > 0. `count` is a multiple of 8; `bytes` has as
 /// many.
 BSNN_INLINE void PackPositive(const float* __restrict numbers, int64_t count,
                               uint8_t* __restrict bytes, uint8_t* __restrict bits) {
   for (int64_t i = 0; i < count; ++i) bytes[i] = numbers[i] > 0.0f;  // compared in vectors
-  for (int64_t i = 0; i < count / 8; ++i) bits[i] = BitsOfBytes(bytes + 8 * i);
+  PackBytes(bytes, count, bits);
 }
 
 /// 8 words in one or more registers.

@@ -18,7 +18,7 @@ BSNN_INLINE void PackTile(const SpikeBits& bits, int64_t n, int64_t pixel, int64
     const int64_t run = std::min(count - done, (bits.width - column) * channels);
     uint8_t* const to = bits.data + n * bits.picture + (row + bits.padding) * bits.row +
                         (column + bits.padding) * pixel_bytes;
-    for (int64_t i = 0; i < run / 8; ++i) to[i] = BitsOfBytes(bytes + done + 8 * i);
+    PackBytes(bytes + done, run, to);
     done += run;
   }
 }

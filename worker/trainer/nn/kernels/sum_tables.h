@@ -2,7 +2,6 @@
 /// of them; for 16 lanes at once. Private to nn/kernels/binary_conv_grad.cc.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
 #include "worker/trainer/nn/kernels/clones.h"
