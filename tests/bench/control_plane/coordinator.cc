@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -79,11 +80,10 @@ std::shared_ptr<grpc::Channel> Coordinator::NewChannel() const {
 
 absl::Duration Coordinator::ProcessorTime() const {
   // Not utime of /proc/PID/stat: it is sampled by ticks, which short calls slip through.
-  int64_t nanoseconds = 0;
-  for (const auto& task : std::filesystem::directory_iterator(fmt::format("/proc/{}/task", pid_))) {
-    nanoseconds += std::stoll(FirstLine(task.path() / "schedstat"));
-  }
-  return absl::Nanoseconds(nanoseconds);
+  clockid_t clock = 0;
+  timespec time = {};
+  BSNN_CHECK(clock_getcpuclockid(pid_, &clock) == 0 && clock_gettime(clock, &time) == 0);
+  return absl::DurationFromTimespec(time);
 }
 
 int64_t Coordinator::ResidentBytes() const { return StatField(pid_, 24) * getpagesize(); }
