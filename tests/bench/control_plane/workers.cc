@@ -71,7 +71,8 @@ void MeasureWorkers(const Setting& setting, Report& report) {
   const absl::Time begin = absl::Now();
   // Calls are paced where they start; several are under way, so that a slow one holds up none.
   const Load beats = RunLoad({.in_flight = 16, .duration = duration}, AtRate(rate, synchronize));
-  const double cores = (coordinator.ProcessorTime() - before) / (absl::Now() - begin);
+  const double cores =
+      absl::FDivDuration(coordinator.ProcessorTime() - before, absl::Now() - begin);
   report.AddAtMost(fmt::format("processor for {} workers, a call each 5 s", workers), cores, 1,
                    "cores",
                    fmt::format("{:.0f} calls/s, p99 {:.1f} ms", beats.calls_per_second,
