@@ -13,20 +13,25 @@ namespace {
 class Loop {
  public:
   Loop(const LoadOptions& options, const StartCall& start)
-      : start_(start), calls_max_(options.calls_max), end_(absl::Now() + options.duration) {}
+      : start_(start), options_(options), begin_(absl::Now()), end_(begin_ + options.duration) {}
 
   void StartNext() {
     int64_t number = 0;
     {
       absl::MutexLock lock(&mutex_);
-      if (started_ >= calls_max_ || absl::Now() >= end_) return;
+      if (started_ >= options_.calls_max || absl::Now() >= end_) return;
       number = started_++;
+    }
+    if (options_.calls_per_second > 0) {
+      absl::SleepFor(begin_ +
+                     absl::Seconds(static_cast<double>(number) / options_.calls_per_second) -
+                     absl::Now());
     }
     const absl::Time begin = absl::Now();
     start_(number, [this, begin](const grpc::Status& status) { EndCall(begin, status); });
   }
 
-  Load Wait(absl::Time begin) {
+  Load Wait() {
     absl::MutexLock lock(&mutex_);
     mutex_.Await(absl::Condition(this, &Loop::AllEnded));
     Load load;
@@ -35,7 +40,7 @@ class Loop {
     load.first_failure = first_failure_;
     if (times_.empty()) return load;
     load.calls_per_second =
-        static_cast<double>(times_.size()) / absl::ToDoubleSeconds(last_ - begin);
+        static_cast<double>(times_.size()) / absl::ToDoubleSeconds(last_ - begin_);
     std::sort(times_.begin(), times_.end());
     load.median = times_[times_.size() / 2];
     load.p99 = times_[times_.size() * 99 / 100];
@@ -55,11 +60,13 @@ class Loop {
           fmt::format("{}: {}", static_cast<int>(status.error_code()), status.error_message());
   }
   bool AllEnded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return std::ssize(times_) == started_ && (started_ >= calls_max_ || absl::Now() >= end_);
+    return std::ssize(times_) == started_ &&
+           (started_ >= options_.calls_max || absl::Now() >= end_);
   }
 
   const StartCall& start_;
-  const int64_t calls_max_;
+  const LoadOptions options_;
+  const absl::Time begin_;
   const absl::Time end_;
   absl::Mutex mutex_;
   int64_t started_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -73,9 +80,8 @@ class Loop {
 
 Load RunLoad(const LoadOptions& options, const StartCall& start) {
   Loop loop(options, start);
-  const absl::Time begin = absl::Now();
   for (int i = 0; i < options.in_flight; ++i) loop.StartNext();
-  return loop.Wait(begin);
+  return loop.Wait();
 }
 
 StartCall HealthCheck(const std::shared_ptr<grpc::Channel>& channel) {

@@ -30,6 +30,7 @@ struct LoadOptions {
   int in_flight = 128;
   absl::Duration duration = absl::Seconds(4);
   int64_t calls_max = INT64_MAX;
+  double calls_per_second = 0;  ///< 0: as many as are answered; else call n starts at n / this
 };
 
 /// Starts one call, number `n` from 0, and calls `done` when it is answered.

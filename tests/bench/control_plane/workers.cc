@@ -31,15 +31,6 @@ v1::SynchronizeRequest NewHeartbeat(int64_t worker) {
   return request;
 }
 
-/// Starts calls at a fixed rate, however long they take.
-StartCall AtRate(double per_second, const StartCall& start) {
-  const absl::Time begin = absl::Now();
-  return [=](int64_t n, std::function<void(const grpc::Status&)> done) {
-    absl::SleepFor(begin + absl::Seconds(static_cast<double>(n) / per_second) - absl::Now());
-    start(n, std::move(done));
-  };
-}
-
 }  // namespace
 
 void MeasureWorkers(const Setting& setting, Report& report) {
@@ -69,8 +60,8 @@ void MeasureWorkers(const Setting& setting, Report& report) {
       [workers](int64_t n) { return NewHeartbeat(n % workers); });
   const absl::Duration before = coordinator.ProcessorTime();
   const absl::Time begin = absl::Now();
-  // Calls are paced where they start; several are under way, so that a slow one holds up none.
-  const Load beats = RunLoad({.in_flight = 16, .duration = duration}, AtRate(rate, synchronize));
+  const Load beats =
+      RunLoad({.in_flight = 16, .duration = duration, .calls_per_second = rate}, synchronize);
   const double cores =
       absl::FDivDuration(coordinator.ProcessorTime() - before, absl::Now() - begin);
   report.AddAtMost(fmt::format("processor for {} workers, a call each 5 s", workers), cores, 1,
