@@ -15,20 +15,17 @@ class Loop {
   Loop(const LoadOptions& options, const StartCall& start)
       : start_(start), options_(options), begin_(absl::Now()), end_(begin_ + options.duration) {}
 
-  void StartNext() {
+  /// False: no more calls are to be started.
+  bool StartNext() {
     int64_t number = 0;
     {
       absl::MutexLock lock(&mutex_);
-      if (started_ >= options_.calls_max || absl::Now() >= end_) return;
+      if (started_ >= options_.calls_max || absl::Now() >= end_) return false;
       number = started_++;
-    }
-    if (options_.calls_per_second > 0) {
-      absl::SleepFor(begin_ +
-                     absl::Seconds(static_cast<double>(number) / options_.calls_per_second) -
-                     absl::Now());
     }
     const absl::Time begin = absl::Now();
     start_(number, [this, begin](const grpc::Status& status) { EndCall(begin, status); });
+    return true;
   }
 
   Load Wait() {
@@ -50,7 +47,7 @@ class Loop {
 
  private:
   void EndCall(absl::Time begin, const grpc::Status& status) {
-    StartNext();
+    if (options_.calls_per_second == 0) StartNext();
     absl::MutexLock lock(&mutex_);
     last_ = absl::Now();
     times_.push_back(last_ - begin);
@@ -80,7 +77,15 @@ class Loop {
 
 Load RunLoad(const LoadOptions& options, const StartCall& start) {
   Loop loop(options, start);
-  for (int i = 0; i < options.in_flight; ++i) loop.StartNext();
+  if (options.calls_per_second == 0) {
+    for (int i = 0; i < options.in_flight; ++i) loop.StartNext();
+  } else {
+    const absl::Time begin = absl::Now();
+    for (int64_t n = 0; loop.StartNext(); ++n) {
+      absl::SleepFor(begin + absl::Seconds(static_cast<double>(n) / options.calls_per_second) -
+                     absl::Now());
+    }
+  }
   return loop.Wait();
 }
 

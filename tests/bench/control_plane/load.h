@@ -30,7 +30,8 @@ struct LoadOptions {
   int in_flight = 128;
   absl::Duration duration = absl::Seconds(4);
   int64_t calls_max = INT64_MAX;
-  double calls_per_second = 0;  ///< 0: as many as are answered; else call n starts at n / this
+  /// 0: a call that ends starts the next. Else call n starts at n / this, whatever is under way.
+  double calls_per_second = 0;
 };
 
 /// Starts one call, number `n` from 0, and calls `done` when it is answered.

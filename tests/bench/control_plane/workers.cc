@@ -60,8 +60,7 @@ void MeasureWorkers(const Setting& setting, Report& report) {
       [workers](int64_t n) { return NewHeartbeat(n % workers); });
   const absl::Duration before = coordinator.ProcessorTime();
   const absl::Time begin = absl::Now();
-  const Load beats =
-      RunLoad({.in_flight = 16, .duration = duration, .calls_per_second = rate}, synchronize);
+  const Load beats = RunLoad({.duration = duration, .calls_per_second = rate}, synchronize);
   const double cores =
       absl::FDivDuration(coordinator.ProcessorTime() - before, absl::Now() - begin);
   report.AddAtMost(fmt::format("processor for {} workers, a call each 5 s", workers), cores, 1,
