@@ -11,7 +11,7 @@ import urllib.request
 
 
 def from_prometheus(url, job):
-    query = urllib.parse.urlencode({"query": f'bsnn_job_sign_flip_ratio{{job="{job}"}}'})
+    query = urllib.parse.urlencode({"query": f'bsnn_job_sign_flip_ratio{{training_job="{job}"}}'})
     with urllib.request.urlopen(f"{url}/api/v1/query?{query}", timeout=10) as reply:
         result = json.load(reply)["data"]["result"]
     return {series["metric"]["layer"]: float(series["value"][1]) for series in result}

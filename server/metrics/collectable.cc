@@ -124,7 +124,7 @@ std::optional<size_t> RowOf(const SeriesKey& key) {
 }
 
 std::vector<Label> LabelsOf(const JobSample& job, const SeriesKey& key, const SeriesRow& row) {
-  std::vector<Label> labels = {{"job", job.job.value()}};
+  std::vector<Label> labels = {{"training_job", job.job.value()}};
   if (row.labels == SeriesRow::Labels::kNone) return labels;
   if (row.labels == SeriesRow::Labels::kSplit) {
     labels.push_back({"split", key.split});
@@ -177,12 +177,12 @@ class JobFamilies {
   }
 
   void AddTo(MetricFamily& family, const JobSample& job, double value) {
-    if (Take()) Add(family, {{"job", job.job.value()}}, value);
+    if (Take()) Add(family, {{"training_job", job.job.value()}}, value);
   }
 
   void AddSummary(const JobSample& job) {
     if (Take()) {
-      Add(info_, {{"job", job.job.value()}, {"display_name", job.display_name}}, 1);
+      Add(info_, {{"training_job", job.job.value()}, {"display_name", job.display_name}}, 1);
     }
     const auto& progress = job.progress;
     if (progress.update_time == absl::InfinitePast()) return;

@@ -25,7 +25,7 @@ def prometheus(service, tmp_path):
     port = free_port()
     (tmp_path / "prometheus.yml").write_text(
         "global: {scrape_interval: 500ms, scrape_timeout: 500ms}\nscrape_configs:\n"
-        f"- {{job_name: bsnn, honor_labels: true, static_configs: [{{targets: ['{service.metrics_address}']}}]}}\n")
+        f"- {{job_name: bsnn, static_configs: [{{targets: ['{service.metrics_address}']}}]}}\n")
     log = open(tmp_path / "prometheus.log", "wb")
     process = subprocess.Popen(["prometheus", f"--config.file={tmp_path}/prometheus.yml",
                                 f"--storage.tsdb.path={tmp_path}/tsdb", f"--web.listen-address=127.0.0.1:{port}"],
@@ -69,7 +69,7 @@ def test_main_job(service, prometheus, tmp_path):
     flips = {layer: value for (name, layer, _, _, step), value in history.items()
              if name == "sign_flip_ratio" and step == steps}
     assert set(flips) == {"conv2", "conv3", "all"}
-    query = f'bsnn_job_sign_flip_ratio{{job="{job.name.removeprefix("jobs/")}"}}'
+    query = f'bsnn_job_sign_flip_ratio{{training_job="{job.name.removeprefix("jobs/")}"}}'
     scraped = {}
 
     def equal():

@@ -49,15 +49,15 @@ TEST(Collectable, ShowsSeriesWithTheLabelsThatTheyHave) {
                                 {"alpha", "conv2", "", 1},
                                 {"sign_flips", "all", "", -1}});
   const MetricFamily& energy = families.at("bsnn_job_energy_joules");
-  EXPECT_THAT(LabelsOf(energy), ElementsAre(Pair("job", "mnist"), Pair("layer", "conv2")));
+  EXPECT_THAT(LabelsOf(energy), ElementsAre(Pair("training_job", "mnist"), Pair("layer", "conv2")));
   EXPECT_EQ(energy.metric[0].gauge.value, 0);
   EXPECT_THAT(LabelsOf(families.at("bsnn_job_top5_accuracy_ratio")),
-              ElementsAre(Pair("job", "mnist"), Pair("split", "test")));
+              ElementsAre(Pair("training_job", "mnist"), Pair("split", "test")));
   const MetricFamily& memory = families.at("bsnn_job_resident_memory_peak_bytes");
-  EXPECT_THAT(LabelsOf(memory), ElementsAre(Pair("job", "mnist")));
+  EXPECT_THAT(LabelsOf(memory), ElementsAre(Pair("training_job", "mnist")));
   EXPECT_EQ(memory.metric[0].gauge.value, 2);
   EXPECT_THAT(LabelsOf(families.at("bsnn_job_alpha")),
-              ElementsAre(Pair("job", "mnist"), Pair("layer", "conv2"), Pair("time_step", "1")));
+              ElementsAre(Pair("training_job", "mnist"), Pair("layer", "conv2"), Pair("time_step", "1")));
   EXPECT_EQ(families.at("bsnn_job_sign_flips_total").metric[0].counter.value, 4);
 }
 
