@@ -25,6 +25,7 @@
 #include "server/api/checkpoint_service.h"
 #include "server/api/job_service.h"
 #include "server/api/rpc_counter.h"
+#include "server/api/server_service.h"
 #include "server/api/worker_service.h"
 #include "server/data_folder.h"
 #include "server/metrics/collectable.h"
@@ -92,7 +93,8 @@ class ServerImpl final : public Server {
         gate_({.require_deadline = config.require_deadline, .streams_max = config.streams_max}),
         job_service_(gate_),
         worker_service_(gate_, {.lease = absl::Seconds(config.lease_seconds)}),
-        checkpoint_service_(gate_) {}
+        checkpoint_service_(gate_),
+        server_service_({BSNN_VERSION, clock.Now(), config.streams_max}) {}
 
   absl::Status Open(base::RandomBits bits) {
     ASSIGN_OR_RETURN(folder_, DataFolder::Open(config_.data));
@@ -148,6 +150,7 @@ class ServerImpl final : public Server {
     builder.RegisterService(&job_service_);
     builder.RegisterService(&worker_service_);
     builder.RegisterService(&checkpoint_service_);
+    builder.RegisterService(&server_service_);
     std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> creators;
     creators.push_back(rpc_counter_.MakeFactory());
     builder.experimental().SetInterceptorCreators(std::move(creators));
@@ -211,6 +214,7 @@ class ServerImpl final : public Server {
   api::JobService job_service_;
   api::WorkerService worker_service_;
   api::CheckpointService checkpoint_service_;
+  api::ServerService server_service_;
   std::unique_ptr<store::JobStore> store_;
   std::unique_ptr<blob::BlobStore> blobs_;
   std::optional<api::ChangeHub> hub_;

@@ -19,7 +19,8 @@ using Json = nlohmann::json;
 
 constexpr std::array<std::string_view, 4> kSeverities = {"debug", "info", "warning", "error"};
 constexpr std::array<std::string_view, 3> kOutcomes = {"succeeded", "stopped", "failed"};
-constexpr std::array<std::string_view, 3> kFailures = {"", "user_error", "infrastructure"};
+constexpr std::array<std::string_view, 4> kFailures = {"", "user_error", "infrastructure",
+                                                       "data_unavailable"};
 
 Json WriteNumber(double value) {
   if (std::isnan(value)) return "NaN";

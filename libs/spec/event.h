@@ -66,7 +66,9 @@ struct LogLine {
 };
 
 enum class Outcome { kSucceeded, kStopped, kFailed };
-enum class TrainerFailure { kNone, kUserError, kInfrastructure };
+/// kUserError: the spec itself. kDataUnavailable: this machine lacks the data set, or what it has
+/// is damaged. kInfrastructure: anything else.
+enum class TrainerFailure { kNone, kUserError, kInfrastructure, kDataUnavailable };
 
 /// The last event of a run.
 struct Finished {

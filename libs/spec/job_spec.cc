@@ -295,6 +295,12 @@ std::string_view ToWord(NetworkKind value) { return WordOf(value); }
 std::string_view ToWord(OptimizerName value) { return WordOf(value); }
 std::string_view ToWord(Binarization value) { return WordOf(value); }
 std::string_view ToWord(DataName value) { return WordOf(value); }
+std::optional<DataName> FindDataName(std::string_view word) {
+  const auto& words = kWords<DataName>;
+  const auto found = std::find(words.begin(), words.end(), word);
+  if (found == words.end()) return std::nullopt;
+  return static_cast<DataName>(found - words.begin());
+}
 std::string_view ToWord(DvsSplit value) { return WordOf(value); }
 std::string_view ToWord(Device value) { return WordOf(value); }
 

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,9 @@
 #include "base/fault.h"
 
 namespace bsnn::spec {
+
+/// Grows by one with every field and word that a spec gains. A worker says the newest it can read.
+inline constexpr int32_t kSpecVersion = 1;
 
 enum class NetworkName {
   kConvnet,
@@ -231,6 +235,8 @@ std::string_view ToWord(NetworkKind value);
 std::string_view ToWord(OptimizerName value);
 std::string_view ToWord(Binarization value);
 std::string_view ToWord(DataName value);
+/// Nothing where it is no word of DataName.
+std::optional<DataName> FindDataName(std::string_view word);
 std::string_view ToWord(DvsSplit value);
 std::string_view ToWord(Device value);
 

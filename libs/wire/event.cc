@@ -1,6 +1,7 @@
 #include "wire/event.h"
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <type_traits>
 
@@ -14,6 +15,17 @@ namespace {
 // Years 1 to 9999, the range of google.protobuf.Timestamp.
 constexpr int64_t kSecondsMin = -62135596800;
 constexpr int64_t kSecondsMax = 253402300799;
+
+/// In the order of spec::TrainerFailure.
+constexpr std::array<std::string_view, 4> kFailureWords = {"", "user_error", "infrastructure",
+                                                           "data_unavailable"};
+
+/// A failure that this build does not know, of a newer worker, is worth a retry like any other.
+spec::TrainerFailure ReadFailure(std::string_view word) {
+  const auto found = std::find(kFailureWords.begin(), kFailureWords.end(), word);
+  if (found == kFailureWords.end()) return spec::TrainerFailure::kInfrastructure;
+  return static_cast<spec::TrainerFailure>(found - kFailureWords.begin());
+}
 
 /// InvalidFields unless `value` is at least `min`.
 absl::Status AtLeast(std::string field, int64_t value, int64_t min) {
@@ -54,15 +66,11 @@ absl::StatusOr<spec::Finished> FromProto(const v1::Finished& m) {
         {{"finished.outcome", std::to_string(m.outcome()), "SUCCEEDED, STOPPED, FAILED"}});
   }
   RETURN_IF_ERROR(AtLeast("finished.step", m.step(), 0));
-  const auto failure = m.failure_class() == "user_error" ? spec::TrainerFailure::kUserError
-                       : m.failure_class() == "infrastructure"
-                           ? spec::TrainerFailure::kInfrastructure
-                           : spec::TrainerFailure::kNone;
   return spec::Finished{static_cast<spec::Outcome>(m.outcome() - 1),
                         m.step(),
                         m.accuracy_ratio(),
                         Text(m.checkpoint_digest(), 64),
-                        failure,
+                        ReadFailure(m.failure_class()),
                         Text(m.message(), base::kLogMessageBytesMax)};
 }
 
@@ -138,9 +146,7 @@ void Write(const spec::Finished& e, v1::Event& message) {
   m.set_step(e.step);
   m.set_accuracy_ratio(e.accuracy_ratio);
   m.set_checkpoint_digest(e.checkpoint_digest);
-  m.set_failure_class(e.failure == spec::TrainerFailure::kUserError        ? "user_error"
-                      : e.failure == spec::TrainerFailure::kInfrastructure ? "infrastructure"
-                                                                           : "");
+  m.set_failure_class(std::string(kFailureWords[static_cast<size_t>(e.failure)]));
   m.set_message(e.message);
 }
 

@@ -1,7 +1,7 @@
 #include "server/api/job_messages.h"
 
 #include <algorithm>
-#include <cctype>
+#include <map>
 #include <utility>
 
 #include "base/limits.h"
@@ -14,18 +14,8 @@
 namespace bsnn::api {
 namespace {
 
-constexpr size_t kLabelKeyBytesMax = 63;
-constexpr size_t kLabelValueCharactersMax = 128;
-
 bool IsSet(absl::Time time) {
   return time != absl::InfiniteFuture() && time != absl::InfinitePast();
-}
-
-bool IsLabelKey(std::string_view key) {
-  if (key.empty() || key.size() > kLabelKeyBytesMax) return false;
-  return std::all_of(key.begin(), key.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
-  });
 }
 
 void Write(const store::JobProgress& progress, v1::Job::Progress& message) {
@@ -50,6 +40,14 @@ void Write(const store::AttemptRecord& attempt, v1::Job::Attempt& message) {
   message.set_failure_class(static_cast<v1::Job::FailureClass>(attempt.failure_class));
   message.set_message(attempt.message);
   message.set_resumed_from_step(attempt.resumed_from_step);
+  auto& member = *message.add_members();
+  member.set_worker(message.worker());
+  member.set_slot(attempt.slot);
+}
+
+v1::Job::Wish WishOf(const store::JobStatus& status) {
+  const bool cancelled = IsSet(status.cancel_time) || status.state == store::JobState::kCancelled;
+  return cancelled ? v1::Job::CANCEL : v1::Job::RUN;
 }
 
 void WriteOutcome(const store::JobRecord& record, v1::Job& message) {
@@ -82,26 +80,14 @@ void WriteTimes(const store::JobRecord& record, v1::Job& message) {
   }
 }
 
-void CheckLabels(const v1::Job& job, RequestCheck& check) {
-  check.Require(job.labels_size() <= base::kLabelsMax, "job.labels",
-                std::to_string(job.labels_size()) + " labels",
-                "at most " + std::to_string(base::kLabelsMax));
-  for (const auto& [key, value] : job.labels()) {
-    check.Require(IsLabelKey(key), "job.labels." + base::Shorten(key, 63), "'" + key + "' as key",
-                  "a key [a-z0-9_-] of 1 to 63 characters");
-    check.Require(CharactersOf(value) <= kLabelValueCharactersMax,
-                  "job.labels." + base::Shorten(key, 63), value, "at most 128 characters");
-  }
-}
-
 }  // namespace
 
-v1::Job ToProto(const scheduler::JobView& view) {
+v1::Job ToProto(const scheduler::JobView& view, Detail detail) {
   const store::JobRecord& record = view.record;
   v1::Job message;
   message.set_name(wire::JobName(record.id));
   message.set_display_name(record.display_name);
-  *message.mutable_spec() = wire::ToProto(*record.spec);
+  if (detail == Detail::kFull) *message.mutable_spec() = wire::ToProto(*record.spec);
   message.mutable_labels()->insert(record.labels.begin(), record.labels.end());
   message.set_state(static_cast<v1::Job::State>(record.status.state));
   message.set_state_message(view.state_message);
@@ -110,7 +96,14 @@ v1::Job ToProto(const scheduler::JobView& view) {
   if (IsSet(record.status.progress.update_time)) {
     Write(record.status.progress, *message.mutable_progress());
   }
-  for (const auto& attempt : view.attempts) Write(attempt, *message.add_attempts());
+  if (detail == Detail::kFull) {
+    for (const auto& attempt : view.attempts) Write(attempt, *message.add_attempts());
+  }
+  message.set_wish(WishOf(record.status));
+  if (view.pending != scheduler::PendingReason::kNone) {
+    message.mutable_pending()->set_reason(static_cast<v1::Job::Pending::Reason>(view.pending));
+    message.mutable_pending()->set_message(view.state_message);
+  }
   WriteOutcome(record, message);
   WriteTimes(record, message);
   message.set_etag(view.etag);
@@ -136,16 +129,17 @@ absl::StatusOr<scheduler::CreateJobRequest> FromProto(const v1::CreateJobRequest
   check.Require(CharactersOf(job.display_name()) <= base::kDisplayNameBytesMax, "job.display_name",
                 job.display_name(),
                 "at most " + std::to_string(base::kDisplayNameBytesMax) + " characters");
-  CheckLabels(job, check);
+  std::map<std::string, std::string> labels(job.labels().begin(), job.labels().end());
+  CheckLabels(check, "job.labels", labels);
+  Refuse(check, !job.queue().empty(), "job.queue", job.queue());
+  Refuse(check, job.wish() != v1::Job::WISH_UNSPECIFIED, "job.wish", std::to_string(job.wish()));
+  Refuse(check, !job.source_checkpoint().empty(), "job.source_checkpoint", job.source_checkpoint());
   check.Require(request.request_id().empty() || IsUuid(request.request_id()), "request_id",
                 "'" + request.request_id() + "'", "empty, or a UUID");
   spec::JobSpec spec = wire::FromProto(job.spec(), "job.spec.", check.faults());
   if (!check.ok()) return check.status();
-  return scheduler::CreateJobRequest{request.job_id(),
-                                     request.request_id(),
-                                     job.display_name(),
-                                     {job.labels().begin(), job.labels().end()},
-                                     std::move(spec)};
+  return scheduler::CreateJobRequest{request.job_id(), request.request_id(), job.display_name(),
+                                     std::move(labels), std::move(spec)};
 }
 
 v1::Job PreviewOf(const scheduler::CreateJobRequest& request) {

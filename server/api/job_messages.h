@@ -8,7 +8,11 @@
 
 namespace bsnn::api {
 
-v1::Job ToProto(const scheduler::JobView& view);
+enum class Detail {
+  kBasic,  ///< without spec and attempts
+  kFull,
+};
+v1::Job ToProto(const scheduler::JobView& view, Detail detail = Detail::kFull);
 v1::LogEntry ToProto(const store::LogRecord& record);
 
 /// Checks every field, the spec too. InvalidFields names each that is wrong.

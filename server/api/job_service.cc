@@ -38,6 +38,10 @@ absl::Status CheckIdFree(Backend& backend, const scheduler::CreateJobRequest& re
 absl::StatusOr<scheduler::ListJobsRequest> FromProto(const v1::ListJobsRequest& request,
                                                      std::string& scope) {
   RequestCheck check;
+  Refuse(check, !request.filter().empty(), "filter", request.filter());
+  Refuse(check, !request.order_by().empty(), "order_by", request.order_by());
+  check.Require(v1::ListJobsRequest::View_IsValid(request.view()), "view",
+                std::to_string(request.view()), "BASIC, FULL");
   scheduler::ListJobsRequest list;
   list.limit = PageSize(check, request.page_size(), base::kPageSizeDefault, base::kPageSizeMax);
   check.Require(request.states_size() <= 32, "states",
@@ -113,11 +117,13 @@ grpc::ServerUnaryReactor* JobService::ListJobs(grpc::CallbackServerContext* cont
     std::string scope;
     ASSIGN_OR_RETURN(const auto list, FromProto(*request, scope));
     const auto page = backend.scheduler.ListJobs(backend.Now(), list);
+    const Detail detail =
+        request->view() == v1::ListJobsRequest::BASIC ? Detail::kBasic : Detail::kFull;
     int64_t next_before = page.next_before;
     size_t bytes = 0;
     for (size_t i = 0; i < page.jobs.size(); ++i) {
       auto& job = *reply->add_jobs();
-      job = ToProto(page.jobs[i]);
+      job = ToProto(page.jobs[i], detail);
       bytes += job.ByteSizeLong() + 8;
       if (bytes > kPageBytesMax && i + 1 < page.jobs.size()) {
         next_before = page.jobs[i].record.sequence;
@@ -128,6 +134,15 @@ grpc::ServerUnaryReactor* JobService::ListJobs(grpc::CallbackServerContext* cont
       reply->set_next_page_token(MakePageToken(scope, std::to_string(next_before)));
     }
     return 0;
+  });
+}
+
+grpc::ServerUnaryReactor* JobService::UpdateJob(grpc::CallbackServerContext* context,
+                                                const v1::UpdateJobRequest*, v1::Job*) {
+  return Answer(gate_, context, [](Backend&) -> absl::StatusOr<store::Ticket> {
+    return base::WithReason(
+        absl::UnimplementedError("UpdateJob is reserved: this release does not change jobs"),
+        {"NOT_IMPLEMENTED", {}});
   });
 }
 

@@ -4,6 +4,7 @@
 #include <absl/status/statusor.h>
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -47,6 +48,13 @@ int PageSize(RequestCheck& check, int asked, int default_size, int size_max);
 
 /// Characters (code points) of UTF-8 text.
 size_t CharactersOf(std::string_view text);
+
+/// At most 32 labels; keys [a-z0-9_-] of 1 to 63, values of at most 128 characters.
+void CheckLabels(RequestCheck& check, std::string_view field,
+                 const std::map<std::string, std::string>& labels);
+
+/// A fault of `field`, which this release does not honour, where it is set.
+void Refuse(RequestCheck& check, bool is_set, std::string field, std::string value);
 
 /// Whether it is a UUID such as 123e4567-e89b-12d3-a456-426614174000.
 bool IsUuid(std::string_view text);

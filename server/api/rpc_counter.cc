@@ -8,6 +8,7 @@
 #include "base/fault.h"
 #include "bsnn/v1/checkpoint.pb.h"
 #include "bsnn/v1/job.pb.h"
+#include "bsnn/v1/server.pb.h"
 #include "bsnn/v1/worker.pb.h"
 #include "wire/status.h"
 
@@ -63,8 +64,9 @@ class RpcCounter::Factory : public grpc::experimental::ServerInterceptorFactoryI
 };
 
 RpcCounter::RpcCounter() {
-  for (const auto* file : {v1::Job::descriptor()->file(), v1::Worker::descriptor()->file(),
-                           v1::Checkpoint::descriptor()->file()}) {
+  for (const auto* file :
+       {v1::Job::descriptor()->file(), v1::Worker::descriptor()->file(),
+        v1::Checkpoint::descriptor()->file(), v1::ServerInfo::descriptor()->file()}) {
     for (int i = 0; i < file->service_count(); ++i) {
       const auto* service = file->service(i);
       for (int j = 0; j < service->method_count(); ++j) {

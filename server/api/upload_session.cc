@@ -55,6 +55,8 @@ absl::Status UploadSession::Read(const v1::UploadCheckpointRequest::Begin& begin
   source_.attempt_epoch = begin.attempt_epoch();
   check.Require(begin.attempt_epoch() >= 1, "begin.attempt_epoch",
                 std::to_string(begin.attempt_epoch()), "at least 1");
+  check.Require(begin.after_event_sequence() >= 0, "begin.after_event_sequence",
+                std::to_string(begin.after_event_sequence()), "at least 0");
   auto manifest = artifact::ParseManifest(begin.manifest());
   if (!manifest.ok()) {
     check.Add("begin.manifest", std::string(manifest.status().message()),
@@ -65,6 +67,7 @@ absl::Status UploadSession::Read(const v1::UploadCheckpointRequest::Begin& begin
                   fmt::format("fewer than {}", base::kCheckpointFilesMax));
   }
   if (!check.ok()) return check.status();
+  after_event_sequence_ = begin.after_event_sequence();
   manifest_ = *std::move(manifest);
   manifest_text_ = begin.manifest();
   digest_ = artifact::Sha256Hex(manifest_text_);
@@ -166,6 +169,7 @@ absl::StatusOr<scheduler::Committed<scheduler::Published>> UploadSession::Finish
   request.epoch = manifest_.epoch;
   request.digest = digest_;
   request.accuracy_ratio = manifest_.accuracy_ratio;
+  request.after_event_sequence = after_event_sequence_;
   request.files.push_back(
       {artifact::kManifestName, static_cast<int64_t>(manifest_text_.size()), digest_});
   for (const auto& file : manifest_.files) {

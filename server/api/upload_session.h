@@ -48,6 +48,7 @@ class UploadSession {
   Backend& backend_;
   bool begun_ = false;
   scheduler::UploadSource source_;
+  int64_t after_event_sequence_ = 0;
   std::string manifest_text_;
   std::string digest_;
   artifact::Manifest manifest_;

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/limits.h"
 #include "server/api/request_check.h"
@@ -17,6 +19,8 @@ namespace {
 constexpr size_t kIncarnationMax = 64;
 constexpr size_t kDescriptionMax = 128;
 constexpr size_t kHostnameMax = 253;
+constexpr int kDataSetsMax = 64;
+constexpr size_t kDataSetTextMax = 64;
 // A worker names the attempts it holds; each slot has one, and some may still be ending.
 constexpr int kReportsMax = 1000;
 
@@ -55,12 +59,37 @@ scheduler::AttemptReport FromProto(const v1::AttemptReport& report, const std::s
   result.job = check.Take(wire::ParseJobName("job", report.job()), prefix);
   check.Require(report.epoch() >= 1, prefix + "epoch", std::to_string(report.epoch()),
                 "at least 1");
+  check.Require(report.events_pending() >= 0, prefix + "events_pending",
+                std::to_string(report.events_pending()), "at least 0");
+  check.Require(report.upload_bytes_left() >= 0, prefix + "upload_bytes_left",
+                std::to_string(report.upload_bytes_left()), "at least 0");
+  Refuse(check, report.rank() != 0, prefix + "rank", std::to_string(report.rank()));
+  Refuse(check, !report.meeting().empty(), prefix + "meeting", report.meeting());
   check.Require(
       report.phase() >= v1::AttemptReport::PREPARING && report.phase() <= v1::AttemptReport::ENDED,
       prefix + "phase", std::to_string(report.phase()), "PREPARING, TRAINING, STOPPING, ENDED");
   result.epoch = report.epoch();
   result.phase = static_cast<scheduler::Phase>(report.phase());
+  result.events_pending = report.events_pending();
+  result.upload_bytes_left = report.upload_bytes_left();
   return result;
+}
+
+/// Data sets whose names this coordinator does not know are skipped: a newer worker may have them.
+std::vector<store::DataSet> FromProto(const v1::DataSets& message, RequestCheck& check) {
+  const int count =
+      CheckCount(check, "data_sets.data_sets", message.data_sets_size(), 0, kDataSetsMax);
+  std::vector<store::DataSet> sets;
+  for (int i = 0; i < count; ++i) {
+    const v1::DataSet& set = message.data_sets(i);
+    const std::string prefix = fmt::format("data_sets.data_sets[{}].", i);
+    CheckText(check, prefix + "name", set.name(), kDataSetTextMax);
+    CheckText(check, prefix + "fingerprint", set.fingerprint(), kDataSetTextMax);
+    if (const auto name = spec::FindDataName(set.name())) {
+      sets.push_back({*name, set.fingerprint()});
+    }
+  }
+  return sets;
 }
 
 void Write(const scheduler::AttemptOrder& order, v1::AttemptOrder& message) {
@@ -97,6 +126,17 @@ v1::Worker ToProto(const scheduler::WorkerView& view) {
   *message.mutable_register_time() = wire::ToProtoTime(record.register_time);
   *message.mutable_last_seen_time() = wire::ToProtoTime(record.last_seen_time);
   for (const base::JobId& job : view.jobs) message.add_jobs(wire::JobName(job));
+  message.mutable_labels()->insert(record.labels.begin(), record.labels.end());
+  if (record.data_sets) {
+    auto& sets = *message.mutable_data_sets();
+    for (const store::DataSet& set : *record.data_sets) {
+      auto& added = *sets.add_data_sets();
+      added.set_name(std::string(spec::ToWord(set.name)));
+      added.set_fingerprint(set.fingerprint);
+    }
+  }
+  message.set_state_message(view.state_message);
+  message.set_spec_version(record.spec_version);
   return message;
 }
 
@@ -120,11 +160,20 @@ absl::StatusOr<scheduler::RegisterWorkerRequest> FromProto(
   }
   CheckText(check, "version", request.version(), kDescriptionMax);
   CheckText(check, "hostname", request.hostname(), kHostnameMax);
+  result.labels = {request.labels().begin(), request.labels().end()};
+  CheckLabels(check, "labels", result.labels);
+  if (request.has_data_sets()) result.data_sets = FromProto(request.data_sets(), check);
+  check.Require(request.spec_version() >= 0, "spec_version", std::to_string(request.spec_version()),
+                "at least 0");
+  CheckText(check, "replaces_incarnation", request.replaces_incarnation(), kIncarnationMax);
   if (!check.ok()) return check.status();
   result.id = *base::WorkerId::Make(request.worker_id());
   result.incarnation = request.incarnation();
   result.version = request.version();
   result.hostname = request.hostname();
+  // A worker of before the field reads the first version.
+  result.spec_version = std::max(request.spec_version(), 1);
+  result.replaces_incarnation = request.replaces_incarnation();
   return result;
 }
 
@@ -138,9 +187,11 @@ absl::StatusOr<scheduler::SynchronizeRequest> FromProto(const v1::SynchronizeReq
     result.attempts.push_back(
         FromProto(request.attempts(i), fmt::format("attempts[{}].", i), check));
   }
+  check.Require(request.number() >= 0, "number", std::to_string(request.number()), "at least 0");
   if (!check.ok()) return check.status();
   result.incarnation = request.incarnation();
   result.draining = request.draining();
+  result.number = request.number();
   return result;
 }
 

@@ -238,9 +238,9 @@ constexpr store::JobState kStatesShown[] = {
     store::JobState::kQueued,     store::JobState::kStarting,  store::JobState::kRunning,
     store::JobState::kCancelling, store::JobState::kSucceeded, store::JobState::kFailed,
     store::JobState::kCancelled,  store::JobState::kExpired};
-constexpr store::FailureClass kRestartReasons[] = {store::FailureClass::kWorkerLost,
-                                                   store::FailureClass::kInfrastructure,
-                                                   store::FailureClass::kHang};
+constexpr store::FailureClass kRestartReasons[] = {
+    store::FailureClass::kWorkerLost, store::FailureClass::kInfrastructure,
+    store::FailureClass::kHang, store::FailureClass::kDataUnavailable};
 
 void AddQueueFamilies(const scheduler::Snapshot& snapshot, std::vector<MetricFamily>& families) {
   MetricFamily jobs = Family("bsnn_jobs", MetricType::Gauge, "Jobs kept, by state.");

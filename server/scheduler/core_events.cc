@@ -21,6 +21,19 @@ absl::Status Field(std::string field, std::string value, std::string allowed) {
   return base::InvalidFields({{std::move(field), std::move(value), std::move(allowed)}});
 }
 
+FailureClass FailureClassOf(spec::TrainerFailure failure) {
+  switch (failure) {
+    case spec::TrainerFailure::kUserError:
+      return FailureClass::kUserError;
+    case spec::TrainerFailure::kDataUnavailable:
+      return FailureClass::kDataUnavailable;
+    case spec::TrainerFailure::kNone:
+    case spec::TrainerFailure::kInfrastructure:
+      break;
+  }
+  return FailureClass::kInfrastructure;
+}
+
 absl::Status CheckNumbers(const std::vector<spec::Event>& events) {
   if (events.empty() || events.size() > base::kEventsPerBatchMax) {
     return Field("events", fmt::format("{} events", events.size()),
@@ -220,11 +233,7 @@ void Core::TakeFinished(Instant now, Job& job, const spec::Finished& finished) {
       return ReturnAttempt(now, job,
                            fmt::format("its worker stopped it at step {}", finished.step));
     case spec::Outcome::kFailed:
-      return LoseAttempt(now, job,
-                         finished.failure == spec::TrainerFailure::kUserError
-                             ? FailureClass::kUserError
-                             : FailureClass::kInfrastructure,
-                         message);
+      return LoseAttempt(now, job, FailureClassOf(finished.failure), message);
   }
 }
 

@@ -102,6 +102,9 @@ absl::StatusOr<WorkerView> Core::RegisterWorker(Instant now, const RegisterWorke
   worker.record.slots = request.slots;
   worker.record.version = request.version;
   worker.record.hostname = request.hostname;
+  worker.record.labels = request.labels;
+  worker.record.data_sets = request.data_sets;
+  worker.record.spec_version = request.spec_version;
   worker.record.register_time = now.wall;
   worker.record.last_seen_time = now.wall;
   worker.last_seen = now.steady;

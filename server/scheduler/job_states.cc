@@ -48,7 +48,7 @@ bool HasAttempt(JobState state) {
 
 bool IsRetryable(FailureClass failure) {
   return failure == FailureClass::kWorkerLost || failure == FailureClass::kInfrastructure ||
-         failure == FailureClass::kHang;
+         failure == FailureClass::kHang || failure == FailureClass::kDataUnavailable;
 }
 
 std::string_view ToWord(JobState state) {
@@ -93,6 +93,8 @@ std::string_view ToWord(FailureClass failure) {
       return "INFRASTRUCTURE";
     case FailureClass::kHang:
       return "HANG";
+    case FailureClass::kDataUnavailable:
+      return "DATA_UNAVAILABLE";
     case FailureClass::kDeadline:
       return "DEADLINE";
   }

@@ -30,7 +30,7 @@ struct SeriesKey {
 using SeriesTable = std::vector<SeriesKey>;
 
 inline constexpr int kJobStates = 12;      ///< one past the largest JobState
-inline constexpr int kFailureClasses = 7;  ///< one past the largest FailureClass
+inline constexpr int kFailureClasses = 8;  ///< one past the largest FailureClass
 inline constexpr int kDevices = 3;         ///< one past the largest spec::Device
 
 /// Counts since the program started; they only grow.

@@ -46,12 +46,31 @@ struct Options {
 
 // ---- Jobs ----------------------------------------------------------------------------------
 
+/// Job.Pending.Reason of the proto, in order of precedence: the first that is true is told.
+enum class PendingReason : int32_t {
+  kNone = 0,
+  kPaused = 1,
+  kNoSuchDevice = 2,
+  kExceedsCluster = 3,
+  kExceedsQuota = 4,
+  kQueueStopped = 5,
+  kBackOff = 6,
+  kQuotaUsed = 7,
+  kNoWorkerOnline = 8,
+  kReservedFor = 9,
+  kFragmented = 10,
+  kWaitingForPreempted = 11,
+  kWaitingForSlots = 12,
+  kNotEvaluated = 13,
+};
+
 /// A job as a caller sees it: a consistent copy.
 struct JobView {
   store::JobRecord record;
-  std::vector<store::AttemptRecord> attempts;  ///< newest last, at most kAttemptsShownMax
-  std::string state_message;                   ///< one sentence for people
-  int32_t queue_position = 0;                  ///< 1 is next; 0 when not queued
+  std::vector<store::AttemptRecord> attempts;    ///< newest last, at most kAttemptsShownMax
+  std::string state_message;                     ///< one sentence for people
+  PendingReason pending = PendingReason::kNone;  ///< why it waits; kNone when not queued
+  int32_t queue_position = 0;                    ///< 1 is next; 0 when not queued
   std::string etag;
 };
 
@@ -76,11 +95,18 @@ struct ListJobsPage {
 // ---- Workers -------------------------------------------------------------------------------
 
 /// Worker.State of the proto.
-enum class WorkerState : int32_t { kOnline = 1, kDraining = 2, kLost = 3 };
+enum class WorkerState : int32_t {
+  kOnline = 1,
+  kDraining = 2,
+  kLost = 3,
+  kSilent = 4,   ///< its lease is over: it gets nothing new; its attempts are kept
+  kSuspect = 5,  ///< attempts on it keep failing before their first step
+};
 
 struct WorkerView {
   store::WorkerRecord record;
   WorkerState state = WorkerState::kOnline;
+  std::string state_message;  ///< why it is silent or suspect; "" else
   int32_t slots_used = 0;
   std::vector<base::JobId> jobs;  ///< it runs now
 };
@@ -91,6 +117,11 @@ struct RegisterWorkerRequest {
   std::vector<store::Slot> slots;
   std::string version;
   std::string hostname;
+  std::map<std::string, std::string> labels;
+  int32_t spec_version = 1;          ///< the newest spec it can read
+  std::string replaces_incarnation;  ///< which it was before its restart; "" where it is new
+  /// Data sets it has; nothing: it does not say.
+  std::optional<std::vector<store::DataSet>> data_sets;
 };
 
 /// AttemptReport.Phase of the proto.
@@ -100,6 +131,8 @@ struct AttemptReport {
   base::JobId job;
   int32_t epoch = 0;
   Phase phase = Phase::kPreparing;
+  int64_t events_pending = 0;     ///< events not acknowledged yet
+  int64_t upload_bytes_left = 0;  ///< of checkpoints that wait for their upload or are under way
 };
 
 struct SynchronizeRequest {
@@ -107,6 +140,7 @@ struct SynchronizeRequest {
   std::string incarnation;
   std::vector<AttemptReport> attempts;  ///< everything it has
   bool draining = false;
+  int64_t number = 0;  ///< grows with each call of an incarnation; 0: it does not say
 };
 
 /// AttemptOrder.Action of the proto.
@@ -116,9 +150,10 @@ struct AttemptOrder {
   base::JobId job;
   int32_t epoch = 0;
   Action action = Action::kRun;
-  std::shared_ptr<const spec::JobSpec> spec;    ///< with kRun
-  int32_t slot = 0;                             ///< with kRun
-  std::vector<base::CheckpointId> checkpoints;  ///< with kRun: newest first
+  int32_t slot = 0;  ///< with kRun
+  // With kRun, unless the worker has the attempt already.
+  std::shared_ptr<const spec::JobSpec> spec;
+  std::vector<base::CheckpointId> checkpoints;  ///< newest first
   absl::Duration grace;                         ///< with kStop
 };
 
@@ -151,6 +186,8 @@ struct PublishRequest {
   std::string digest;
   std::vector<store::CheckpointFile> files;  ///< manifest.json first
   double accuracy_ratio = 0;
+  /// Newest event of the attempt before this checkpoint: it must be durable first. 0: not said.
+  int64_t after_event_sequence = 0;
 };
 
 /// A recorded checkpoint, and what retention removed for it: the caller deletes their blobs once

@@ -43,6 +43,7 @@ enum class FailureClass : int32_t {
   kInfrastructure = 4,
   kHang = 5,
   kDeadline = 6,
+  kDataUnavailable = 7,  ///< the worker lacks the data set, or what it has is damaged
 };
 
 struct JobProgress {
@@ -143,12 +144,22 @@ struct Slot {
   bool operator==(const Slot&) const = default;
 };
 
+/// A data set that lies on a worker. `fingerprint` changes where its files change; "": not known.
+struct DataSet {
+  spec::DataName name = spec::DataName::kMnist;
+  std::string fingerprint;
+  bool operator==(const DataSet&) const = default;
+};
+
 struct WorkerRecord {
   base::WorkerId id;
   std::string incarnation;
   std::vector<Slot> slots;
   std::string version;
   std::string hostname;
+  std::map<std::string, std::string> labels;
+  std::optional<std::vector<DataSet>> data_sets;  ///< nothing: it does not say
+  int32_t spec_version = 1;                       ///< the newest spec it can read
   absl::Time register_time;
   absl::Time last_seen_time;  ///< as of the last write: registering and being lost
 };

@@ -91,6 +91,9 @@ WorkerRecord SomeWorker(const std::string& id) {
   worker.slots = {{0, spec::Device::kCuda, "H100", 80LL << 30}, {1, spec::Device::kCpu, "", 0}};
   worker.version = "0.1.0";
   worker.hostname = "host";
+  worker.labels = {{"rack", "r1"}};
+  worker.data_sets = {{spec::DataName::kCifar10, "f1"}, {spec::DataName::kMnist, ""}};
+  worker.spec_version = 2;
   worker.register_time = absl::FromUnixSeconds(1);
   worker.last_seen_time = absl::FromUnixSeconds(2);
   return worker;
@@ -178,6 +181,9 @@ TEST_P(JobStoreContract, KeepsEveryFieldOfEveryRecord) {
   ASSERT_THAT(state.workers, SizeIs(1));
   EXPECT_EQ(state.workers[0].slots, SomeWorker("w1").slots);
   EXPECT_EQ(state.workers[0].incarnation, "xyz");
+  EXPECT_EQ(state.workers[0].labels, SomeWorker("w1").labels);
+  EXPECT_EQ(state.workers[0].data_sets, SomeWorker("w1").data_sets);
+  EXPECT_EQ(state.workers[0].spec_version, 2);
 }
 
 TEST_P(JobStoreContract, CallsBackInTheOrderOfTheTickets) {

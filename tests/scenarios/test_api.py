@@ -141,7 +141,8 @@ def test_health_and_reflection(service):
     health = health_pb2_grpc.HealthStub(service.channel)
     assert health.Check(health_pb2.HealthCheckRequest(), timeout=5).status == health_pb2.HealthCheckResponse.SERVING
     names = ProtoReflectionDescriptorDatabase(service.channel).get_services()
-    assert {"bsnn.v1.JobService", "bsnn.v1.WorkerService", "bsnn.v1.CheckpointService"} <= set(names)
+    assert {"bsnn.v1.JobService", "bsnn.v1.WorkerService", "bsnn.v1.CheckpointService",
+            "bsnn.v1.ServerService"} <= set(names)
 
 
 METHODS = [(service, method.name, method.client_streaming, method.input_type)

@@ -187,6 +187,8 @@ void VisitWorker(V& v, T& w) {
   v("incarnation", w.incarnation);
   v("version", w.version);
   v("hostname", w.hostname);
+  v("labels", w.labels);
+  v("spec_version", w.spec_version);
   v("register_time", w.register_time);
   v("last_seen_time", w.last_seen_time);
 }
@@ -282,6 +284,13 @@ std::string ToText(const WorkerRecord& worker) {
     VisitSlot(item, slot);
     v.json["slots"].push_back(std::move(item.json));
   }
+  if (worker.data_sets) {
+    v.json["data_sets"] = Json::array();
+    for (const DataSet& set : *worker.data_sets) {
+      v.json["data_sets"].push_back(
+          {{"name", spec::ToWord(set.name)}, {"fingerprint", set.fingerprint}});
+    }
+  }
   return Dump(v.json);
 }
 
@@ -320,6 +329,12 @@ absl::StatusOr<WorkerRecord> ReadWorker(std::string_view text) {
     for (const Json& item : json.at("slots")) {
       Reader slot(item);
       VisitSlot(slot, to.slots.emplace_back());
+    }
+    if (!json.contains("data_sets")) return;
+    to.data_sets.emplace();
+    for (const Json& item : json["data_sets"]) {
+      const auto name = spec::FindDataName(item.at("name").get_ref<const std::string&>());
+      if (name) to.data_sets->push_back({*name, item.at("fingerprint")});
     }
   });
 }

@@ -118,12 +118,25 @@ TEST(WireEvent, EveryKindSurvives) {
        spec::Finished{spec::Outcome::kStopped, 9, 0.5, "d", spec::TrainerFailure::kNone, "m"}},
       {8, time,
        spec::Finished{spec::Outcome::kFailed, 9, 0.5, "", spec::TrainerFailure::kInfrastructure,
+                      ""}},
+      {9, time,
+       spec::Finished{spec::Outcome::kFailed, 9, 0.5, "", spec::TrainerFailure::kDataUnavailable,
                       ""}}};
   for (const auto& event : events) {
     const auto back = FromProto(ToProto(event));
     ASSERT_TRUE(back.ok()) << back.status();
     EXPECT_EQ(*back, event);
   }
+}
+
+TEST(WireEvent, AFailureOfANewerWorkerIsWorthARetry) {
+  v1::Event event;
+  event.set_sequence(1);
+  event.mutable_finished()->set_outcome(v1::Finished::FAILED);
+  event.mutable_finished()->set_failure_class("out_of_patience");
+  const auto read = FromProto(event);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(std::get<spec::Finished>(read->kind).failure, spec::TrainerFailure::kInfrastructure);
 }
 
 TEST(WireEvent, OutOfRangeFieldsAreRefused) {

@@ -33,6 +33,7 @@ ApiFixture::ApiFixture(const ApiOptions& options) : gate_(options) {
   builder.RegisterService(&job_service_);
   builder.RegisterService(&checkpoint_service_);
   builder.RegisterService(&worker_service_);
+  builder.RegisterService(&server_service_);
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> creators;
   creators.push_back(counter_.MakeFactory());
   builder.experimental().SetInterceptorCreators(std::move(creators));

@@ -16,6 +16,7 @@
 #include "server/api/checkpoint_service.h"
 #include "server/api/job_service.h"
 #include "server/api/rpc_counter.h"
+#include "server/api/server_service.h"
 #include "server/api/upload_session.h"
 #include "server/api/worker_service.h"
 #include "server/store/memory/memory_job_store.h"
@@ -124,6 +125,7 @@ class ApiFixture : public testing::Test {
   JobService job_service_{gate_};
   CheckpointService checkpoint_service_{gate_};
   WorkerService worker_service_{gate_, {.lease = absl::Seconds(15)}};
+  ServerService server_service_{{"0.0.0-test", clock_.Now(), /*streams_max=*/7}};
   std::unique_ptr<grpc::Server> server_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::JobService::Stub> jobs_;

@@ -58,6 +58,10 @@ TEST(CreateJobMessage, EachWrongFieldIsNamed) {
        [](auto& r) { (*r.mutable_job()->mutable_labels())["team"] = std::string(129, 'x'); }},
       {"request_id", [](auto& r) { r.set_request_id("123e4567-e89b-12d3-a456-42661417400g"); }},
       {"request_id", [](auto& r) { r.set_request_id("123e4567e89b12d3a456426614174000"); }},
+      {"job.queue", [](auto& r) { r.mutable_job()->set_queue("queues/night"); }},
+      {"job.wish", [](auto& r) { r.mutable_job()->set_wish(v1::Job::PAUSE); }},
+      {"job.source_checkpoint",
+       [](auto& r) { r.mutable_job()->set_source_checkpoint("jobs/a/checkpoints/b"); }},
       {"job.spec.training.epochs",
        [](auto& r) { r.mutable_job()->mutable_spec()->mutable_training()->set_epochs(0); }},
       {"job.spec.network.name",
@@ -124,6 +128,35 @@ TEST(JobMessage, AQueuedJobHasNeitherProgressNorResultNorLaterTimes) {
   EXPECT_FALSE(job.has_start_time());
   EXPECT_FALSE(job.has_end_time());
   EXPECT_FALSE(job.has_update_time());
+  EXPECT_FALSE(job.has_pending());
+  EXPECT_EQ(job.wish(), v1::Job::RUN);
+}
+
+TEST(JobMessage, WhyItWaitsIsSaidAsAnEnumToo) {
+  auto view = View();
+  view.pending = scheduler::PendingReason::kNoWorkerOnline;
+  EXPECT_EQ(ToProto(view).pending().reason(), v1::Job::Pending::NO_WORKER_ONLINE);
+  EXPECT_EQ(ToProto(view).pending().message(), "waits");
+}
+
+TEST(JobMessage, TheWishIsToCancelFromTheCancellingOn) {
+  auto view = View();
+  view.record.status.state = store::JobState::kSucceeded;
+  view.record.status.cancel_time = absl::FromUnixSeconds(5);
+  EXPECT_EQ(ToProto(view).wish(), v1::Job::CANCEL);
+  view.record.status = {.state = store::JobState::kCancelled};
+  EXPECT_EQ(ToProto(view).wish(), v1::Job::CANCEL);
+}
+
+TEST(JobMessage, BasicLeavesSpecAndAttemptsOut) {
+  auto view = View();
+  view.attempts.push_back({.epoch = 1, .worker = W("w"), .slot = 4});
+  EXPECT_EQ(ToProto(view).attempts(0).members(0).slot(), 4);
+  EXPECT_EQ(ToProto(view).attempts(0).members(0).worker(), "workers/w");
+  const v1::Job job = ToProto(view, Detail::kBasic);
+  EXPECT_FALSE(job.has_spec());
+  EXPECT_EQ(job.attempts_size(), 0);
+  EXPECT_EQ(job.state_message(), "waits");
 }
 
 TEST(JobMessage, ProgressRatioStaysBetweenZeroAndOne) {

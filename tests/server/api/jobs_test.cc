@@ -1,6 +1,7 @@
 // JobService's unary calls, and ListWorkers, which pages in the same way.
 #include <fmt/format.h>
 
+#include "base/limits.h"
 #include "tests/server/api/api_fixture.h"
 
 namespace bsnn::api {
@@ -132,6 +133,42 @@ TEST_F(JobsTest, ATokenIsBoundToTheFilterItCameFrom) {
   EXPECT_THAT(NamesOf(*List(request)), ElementsAre("jobs/a"));
   request.set_states(0, v1::Job::RUNNING);
   EXPECT_EQ(ReasonOf(List(request).status()), "PAGE_TOKEN_INVALID");
+}
+
+TEST_F(JobsTest, ABasicViewHasNoSpec) {
+  Create("a");
+  v1::ListJobsRequest request;
+  EXPECT_TRUE(List(request)->jobs(0).has_spec());
+  request.set_view(v1::ListJobsRequest::BASIC);
+  EXPECT_FALSE(List(request)->jobs(0).has_spec());
+  EXPECT_EQ(List(request)->jobs(0).state(), v1::Job::QUEUED);
+}
+
+TEST_F(JobsTest, ReservedListFieldsAreRefusedNotIgnored) {
+  v1::ListJobsRequest request;
+  request.set_filter("state = RUNNING");
+  request.set_order_by("priority");
+  request.set_view(static_cast<v1::ListJobsRequest::View>(77));
+  EXPECT_THAT(FieldsOf(List(request).status()), ElementsAre("filter", "order_by", "view"));
+}
+
+TEST_F(JobsTest, UpdatingIsReserved) {
+  const absl::Status status =
+      Call(*jobs_, &v1::JobService::Stub::UpdateJob, v1::UpdateJobRequest()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_EQ(ReasonOf(status), "NOT_IMPLEMENTED");
+}
+
+TEST_F(JobsTest, TheServerSaysItsVersionAndLimits) {
+  const auto stub = v1::ServerService::NewStub(channel_);
+  const auto info =
+      Call(*stub, &v1::ServerService::Stub::GetServerInfo, v1::GetServerInfoRequest());
+  ASSERT_TRUE(info.ok()) << info.status();
+  EXPECT_EQ(info->version(), "0.0.0-test");
+  EXPECT_EQ(info->start_time().seconds(), absl::ToUnixSeconds(clock_.Now()));
+  EXPECT_EQ(info->spec_version(), spec::kSpecVersion);
+  EXPECT_EQ(info->limits().chunk_bytes(), base::kChunkBytes);
+  EXPECT_EQ(info->limits().streams(), 7);
 }
 
 TEST_F(JobsTest, WrongListFieldsAreNamedTogether) {

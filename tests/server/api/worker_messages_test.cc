@@ -44,6 +44,13 @@ v1::RegisterWorkerRequest Registration() {
     slot.set_description("H100");
     slot.set_memory_bytes(80);
   }
+  (*request.mutable_labels())["rack"] = "r1";
+  auto& set = *request.mutable_data_sets()->add_data_sets();
+  set.set_name("cifar10");
+  set.set_fingerprint("f1");
+  request.mutable_data_sets()->add_data_sets()->set_name("of_a_newer_worker");
+  request.set_spec_version(7);
+  request.set_replaces_incarnation("i0");
   return request;
 }
 
@@ -56,6 +63,21 @@ TEST(RegisterWorkerMessage, EveryFieldArrives) {
   EXPECT_EQ(worker->hostname, "desk.local");
   EXPECT_THAT(worker->slots, ElementsAre(store::Slot{0, spec::Device::kCpu, "H100", 80},
                                          store::Slot{1, spec::Device::kCuda, "H100", 80}));
+  EXPECT_THAT(worker->labels, ElementsAre(std::pair("rack", "r1")));
+  EXPECT_EQ(worker->spec_version, 7);
+  EXPECT_EQ(worker->replaces_incarnation, "i0");
+  ASSERT_TRUE(worker->data_sets.has_value());
+  EXPECT_THAT(*worker->data_sets, ElementsAre(store::DataSet{spec::DataName::kCifar10, "f1"}));
+}
+
+TEST(RegisterWorkerMessage, AWorkerOfBeforeSaysNothingOfDataAndReadsTheFirstSpecs) {
+  auto request = Registration();
+  request.clear_data_sets();
+  request.clear_spec_version();
+  const auto worker = FromProto(request);
+  ASSERT_TRUE(worker.ok()) << worker.status();
+  EXPECT_FALSE(worker->data_sets.has_value());
+  EXPECT_EQ(worker->spec_version, 1);
 }
 
 TEST(RegisterWorkerMessage, EachWrongFieldIsNamed) {
@@ -77,7 +99,19 @@ TEST(RegisterWorkerMessage, EachWrongFieldIsNamed) {
        {"slots[0].device", [](auto& r) { r.mutable_slots(0)->set_device("any"); }},
        {"slots[0].description",
         [](auto& r) { r.mutable_slots(0)->set_description(std::string(129, 'x')); }},
-       {"slots[1].memory_bytes", [](auto& r) { r.mutable_slots(1)->set_memory_bytes(-1); }}});
+       {"slots[1].memory_bytes", [](auto& r) { r.mutable_slots(1)->set_memory_bytes(-1); }},
+       {"labels.Rack", [](auto& r) { (*r.mutable_labels())["Rack"] = ""; }},
+       {"data_sets.data_sets[0].fingerprint",
+        [](auto& r) {
+          r.mutable_data_sets()->mutable_data_sets(0)->set_fingerprint(std::string(65, 'x'));
+        }},
+       {"data_sets.data_sets",
+        [](auto& r) {
+          for (int i = 0; i < 64; ++i) r.mutable_data_sets()->add_data_sets();
+        }},
+       {"spec_version", [](auto& r) { r.set_spec_version(-1); }},
+       {"replaces_incarnation",
+        [](auto& r) { r.set_replaces_incarnation(std::string(65, 'x')); }}});
 }
 
 v1::SynchronizeRequest Report() {
@@ -89,6 +123,9 @@ v1::SynchronizeRequest Report() {
   attempt.set_job("jobs/first");
   attempt.set_epoch(2);
   attempt.set_phase(v1::AttemptReport::STOPPING);
+  attempt.set_events_pending(11);
+  attempt.set_upload_bytes_left(12);
+  request.set_number(13);
   return request;
 }
 
@@ -102,21 +139,32 @@ TEST(SynchronizeMessage, EveryFieldArrives) {
   EXPECT_EQ(request->attempts[0].job, J("first"));
   EXPECT_EQ(request->attempts[0].epoch, 2);
   EXPECT_EQ(request->attempts[0].phase, scheduler::Phase::kStopping);
+  EXPECT_EQ(request->attempts[0].events_pending, 11);
+  EXPECT_EQ(request->attempts[0].upload_bytes_left, 12);
+  EXPECT_EQ(request->number, 13);
 }
 
 TEST(SynchronizeMessage, EachWrongFieldIsNamed) {
   using Phase = v1::AttemptReport::Phase;
   ExpectNamed<v1::SynchronizeRequest>(
-      Report(), {{"worker", [](auto& r) { r.set_worker("desk"); }},
-                 {"incarnation", [](auto& r) { r.set_incarnation(""); }},
-                 {"attempts[0].job", [](auto& r) { r.mutable_attempts(0)->set_job("first"); }},
-                 {"attempts[0].epoch", [](auto& r) { r.mutable_attempts(0)->set_epoch(0); }},
-                 {"attempts[0].phase", [](auto& r) { r.mutable_attempts(0)->clear_phase(); }},
-                 {"attempts[0].phase",
-                  [](auto& r) { r.mutable_attempts(0)->set_phase(static_cast<Phase>(5)); }},
-                 {"attempts", [](auto& r) {
-                    while (r.attempts_size() <= 1000) *r.add_attempts() = r.attempts(0);
-                  }}});
+      Report(),
+      {{"worker", [](auto& r) { r.set_worker("desk"); }},
+       {"incarnation", [](auto& r) { r.set_incarnation(""); }},
+       {"attempts[0].job", [](auto& r) { r.mutable_attempts(0)->set_job("first"); }},
+       {"attempts[0].epoch", [](auto& r) { r.mutable_attempts(0)->set_epoch(0); }},
+       {"attempts[0].phase", [](auto& r) { r.mutable_attempts(0)->clear_phase(); }},
+       {"attempts[0].events_pending",
+        [](auto& r) { r.mutable_attempts(0)->set_events_pending(-1); }},
+       {"attempts[0].upload_bytes_left",
+        [](auto& r) { r.mutable_attempts(0)->set_upload_bytes_left(-1); }},
+       {"attempts[0].rank", [](auto& r) { r.mutable_attempts(0)->set_rank(1); }},
+       {"attempts[0].meeting", [](auto& r) { r.mutable_attempts(0)->set_meeting("host:1"); }},
+       {"number", [](auto& r) { r.set_number(-1); }},
+       {"attempts[0].phase",
+        [](auto& r) { r.mutable_attempts(0)->set_phase(static_cast<Phase>(5)); }},
+       {"attempts", [](auto& r) {
+          while (r.attempts_size() <= 1000) *r.add_attempts() = r.attempts(0);
+        }}});
 }
 
 TEST(SynchronizeMessage, OrdersSayWhatTheirActionNeeds) {
@@ -127,8 +175,8 @@ TEST(SynchronizeMessage, OrdersSayWhatTheirActionNeeds) {
   reply.orders.push_back({.job = J("first"),
                           .epoch = 2,
                           .action = scheduler::Action::kRun,
-                          .spec = spec,
                           .slot = 1,
+                          .spec = spec,
                           .checkpoints = {C("a1-step-00000007"), C("a1-step-00000003")}});
   reply.orders.push_back({.job = J("second"),
                           .epoch = 1,
