@@ -174,7 +174,8 @@ class Describer {
   std::vector<FieldDescription> rows;
 };
 
-/// What no single field's range can say, of fields that are right each by itself.
+}  // namespace
+
 void CheckTogether(const JobSpec& spec, std::string_view prefix, std::vector<FieldFault>& faults) {
   const auto is_right = [&](std::string_view path) {
     return std::none_of(faults.begin(), faults.end(), [&](const FieldFault& fault) {
@@ -241,8 +242,6 @@ void CheckTogether(const JobSpec& spec, std::string_view prefix, std::vector<Fie
           fmt::format("at most training.batch_size, which is {}", spec.training.batch_size));
   }
 }
-
-}  // namespace
 
 JobSpec FromJson(const Json& json, std::string_view prefix, std::vector<FieldFault>& faults) {
   JobSpec spec;

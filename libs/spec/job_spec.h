@@ -212,6 +212,11 @@ absl::StatusOr<JobSpec> ParseJobSpec(std::string_view text);
 /// Checks a spec however it was made. Appends one fault for each wrong field.
 void Validate(const JobSpec& spec, std::string_view prefix, std::vector<base::FieldFault>& faults);
 
+/// What no single field's range can say. Appends a fault for each contradiction between fields of
+/// which `faults` names none.
+void CheckTogether(const JobSpec& spec, std::string_view prefix,
+                   std::vector<base::FieldFault>& faults);
+
 /// Every field written out, defaults too. FromJson(ToJson(spec)) is spec.
 nlohmann::json ToJson(const JobSpec& spec);
 

@@ -1,4 +1,5 @@
-/// The one table of a job spec's fields: path, range, meaning. Private to libs/spec.
+/// The one table of a job spec's fields: path, range, meaning. Private to libs/spec; field_table.h
+/// is for others.
 #pragma once
 
 #include <array>

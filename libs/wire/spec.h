@@ -11,11 +11,14 @@
 namespace bsnn::wire {
 
 /// Reads a spec; appends a fault, its path after `prefix` ("job.spec."), for each wrong field.
-/// Use the result only if `faults` got nothing new.
+/// Fields that this build does not know are a fault of their section that names their numbers: what
+/// a newer program asks for is refused, never dropped. Use the result only if `faults` got nothing
+/// new.
 spec::JobSpec FromProto(const v1::JobSpec& message, std::string_view prefix,
                         std::vector<base::FieldFault>& faults);
 
-/// Every field set, defaults too.
+/// Sets every field, defaults too.
+void Write(const spec::JobSpec& spec, v1::JobSpec& message);
 v1::JobSpec ToProto(const spec::JobSpec& spec);
 
 }  // namespace bsnn::wire

@@ -87,7 +87,7 @@ v1::Job ToProto(const scheduler::JobView& view, Detail detail) {
   v1::Job message;
   message.set_name(wire::JobName(record.id));
   message.set_display_name(record.display_name);
-  if (detail == Detail::kFull) *message.mutable_spec() = wire::ToProto(*record.spec);
+  if (detail == Detail::kFull) wire::Write(*record.spec, *message.mutable_spec());
   message.mutable_labels()->insert(record.labels.begin(), record.labels.end());
   message.set_state(static_cast<v1::Job::State>(record.status.state));
   message.set_state_message(view.state_message);
@@ -146,7 +146,7 @@ v1::Job PreviewOf(const scheduler::CreateJobRequest& request) {
   v1::Job message;
   message.set_display_name(request.display_name);
   message.mutable_labels()->insert(request.labels.begin(), request.labels.end());
-  *message.mutable_spec() = wire::ToProto(request.spec);
+  wire::Write(request.spec, *message.mutable_spec());
   return message;
 }
 

@@ -33,6 +33,11 @@ v1::AttemptReport::Phase ToProto(agent::Phase phase) {
 
 void ReadRun(const v1::AttemptOrder& message, agent::Order& order) {
   order.slot = message.slot();
+  if (!message.has_spec()) {
+    // Left out for an attempt that this worker has; nothing can be started from such an order.
+    order.fault = "the order has no spec";
+    return;
+  }
   std::vector<base::FieldFault> faults;
   order.spec = wire::FromProto(message.spec(), "spec.", faults);
   for (const std::string& name : message.checkpoints()) {

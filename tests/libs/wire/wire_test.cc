@@ -2,11 +2,13 @@
 
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
+#include "spec/field_table.h"
 #include "wire/crc32c.h"
 #include "wire/event.h"
 #include "wire/names.h"
@@ -104,6 +106,60 @@ TEST(WireSpec, WrongFieldsAreNamedWithTheirPath) {
   EXPECT_EQ(faults[0].field, "job.spec.network.name");
   EXPECT_EQ(faults[1].field, "job.spec.network.time_steps");
   EXPECT_EQ(faults[2].field, "job.spec.optimizer.learning_rate");
+}
+
+TEST(WireSpec, EveryFieldKeepsItsValueBothWays) {
+  // A value of each field that is not its default; one section's contradictions do not matter here.
+  for (const spec::Field& field : spec::FieldTable()) {
+    spec::JobSpec spec;
+    switch (field.kind) {
+      case spec::FieldKind::kChoice:
+        spec::SetMember(spec, field, static_cast<int32_t>(field.words.size() - 1));
+        break;
+      case spec::FieldKind::kInteger:
+        spec::SetMember(spec, field, static_cast<int32_t>(field.max));
+        break;
+      case spec::FieldKind::kNumber:
+        spec::SetMember(spec, field, field.max);
+        break;
+      case spec::FieldKind::kFlag:
+        spec::SetMember(spec, field, true);
+        break;
+    }
+    std::vector<FieldFault> faults;
+    const spec::JobSpec back = FromProto(ToProto(spec), "", faults);
+    EXPECT_EQ(spec::CanonicalText(back), spec::CanonicalText(spec)) << field.path;
+  }
+}
+
+TEST(WireSpec, FaultsSayTheSameAsThoseOfAJobFile) {
+  // Each wrong in the message and in the JSON form alike.
+  v1::JobSpec message;
+  message.mutable_network()->set_name("resnet\"50");
+  message.mutable_network()->set_time_steps(65);
+  message.mutable_neuron()->set_decay(1.5);
+  message.mutable_schedule()->set_warmup_epochs(3);
+  message.mutable_training()->set_seed(-7);
+  std::vector<FieldFault> of_message;
+  FromProto(message, "job.spec.", of_message);
+  std::vector<FieldFault> of_json;
+  spec::FromJson(nlohmann::json::parse(R"({
+      "network": {"name": "resnet\"50", "time_steps": 65}, "neuron": {"decay": 1.5},
+      "schedule": {"warmup_epochs": 3}, "training": {"seed": -7}})"),
+                 "job.spec.", of_json);
+  EXPECT_EQ(of_message.size(), 5u);
+  EXPECT_EQ(of_message, of_json);
+}
+
+TEST(WireSpec, NumbersThatJsonHasNoFormForAreShownAsTheirNames) {
+  v1::JobSpec message;
+  message.mutable_neuron()->set_decay(std::nan(""));
+  message.mutable_neuron()->set_threshold(-std::numeric_limits<double>::infinity());
+  std::vector<FieldFault> faults;
+  FromProto(message, "", faults);
+  EXPECT_EQ(faults, (std::vector<FieldFault>{
+                        {"neuron.decay", "\"NaN\"", "number 0 to 1"},
+                        {"neuron.threshold", "\"-Infinity\"", "number 0.001 to 100"}}));
 }
 
 TEST(WireEvent, EveryKindSurvives) {
