@@ -14,12 +14,17 @@ set(BSNN_MAY_USE_wire proto spec base)
 set(BSNN_MAY_USE_server_store spec base)
 set(BSNN_MAY_USE_server_store_sqlite server_store spec base)
 set(BSNN_MAY_USE_server_store_memory server_store spec base)
-set(BSNN_MAY_USE_server_scheduler server_store spec base)
+set(BSNN_MAY_USE_server_cluster server_store spec base)
+set(BSNN_MAY_USE_server_policy spec base)
+set(BSNN_MAY_USE_server_commands server_cluster server_policy server_store spec base)
+set(BSNN_MAY_USE_server_scheduler server_commands server_cluster server_policy server_telemetry
+    server_store spec base)
 set(BSNN_MAY_USE_server_telemetry server_store spec base)
-set(BSNN_MAY_USE_server_metrics server_scheduler server_store spec base)
-set(BSNN_MAY_USE_server_api server_scheduler server_store blob wire proto artifact spec base)
+set(BSNN_MAY_USE_server_metrics server_scheduler server_commands server_cluster server_telemetry
+    server_store spec base)
+set(BSNN_MAY_USE_server_api server_scheduler server_commands server_cluster server_store blob wire proto artifact spec base)
 set(BSNN_MAY_USE_server_config base)
-set(BSNN_MAY_USE_server_root server_api server_metrics server_scheduler server_store
+set(BSNN_MAY_USE_server_root server_api server_metrics server_scheduler server_telemetry server_store
     server_store_sqlite server_config blob wire proto artifact spec base)
 
 set(BSNN_MAY_USE_worker_agent spec base)

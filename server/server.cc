@@ -39,6 +39,7 @@ namespace {
 scheduler::Options SchedulerOptions(const Config& config) {
   scheduler::Options options;
   options.lease = absl::Seconds(config.lease_seconds);
+  options.lost_after = absl::Seconds(config.lost_after_seconds);
   options.next_call = absl::Seconds(config.next_call_seconds);
   options.next_call_busy = absl::Seconds(config.next_call_busy_seconds);
   options.start_limit = absl::Seconds(config.start_limit_seconds);
@@ -50,7 +51,7 @@ scheduler::Options SchedulerOptions(const Config& config) {
   return options;
 }
 
-/// Calls Scheduler::Tick when something is due.
+/// Calls Scheduler::Tick ten times a second: its clock of attention is to be looked at.
 class Ticker {
  public:
   explicit Ticker(api::Backend& backend) : backend_(backend), thread_([this] { Run(); }) {}
@@ -64,18 +65,13 @@ class Ticker {
 
  private:
   void Run() {
-    // A call may bring the next deadline nearer, so none is slept through for longer than this.
-    constexpr absl::Duration kNapMax = absl::Milliseconds(100);
+    constexpr absl::Duration kNap = absl::Milliseconds(100);
     while (true) {
-      const absl::Duration wait = backend_.scheduler.NextDeadline() - backend_.clock.Steady();
       {
         absl::MutexLock lock(&mutex_);
-        if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_),
-                                    std::clamp(wait, absl::ZeroDuration(), kNapMax))) {
-          return;
-        }
+        if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kNap)) return;
       }
-      if (wait <= kNapMax) backend_.scheduler.Tick(backend_.Now());
+      backend_.scheduler.Tick(backend_.Now());
     }
   }
 
@@ -176,9 +172,10 @@ class ServerImpl final : public Server {
                                   }}));
     ASSIGN_OR_RETURN(blobs_, blob::FileBlobStore::Make(folder_->checkpoints()));
     hub_.emplace(*store_);
-    ASSIGN_OR_RETURN(scheduler_,
-                     scheduler::Scheduler::Make(SchedulerOptions(config_), *store_, &*hub_,
-                                                std::move(bits), {clock_.Now(), clock_.Steady()}));
+    ASSIGN_OR_RETURN(scheduler_, scheduler::Scheduler::Make(SchedulerOptions(config_), *store_,
+                                                            telemetry_, &*hub_, std::move(bits)));
+    // Only now: a replay takes its time, and nobody could call meanwhile.
+    scheduler_->Begin({clock_.Now(), clock_.Steady()});
     disk_.emplace("disk", config_.disk_threads);
     history_.emplace("history", config_.history_threads);
     backend_.emplace(
@@ -186,9 +183,10 @@ class ServerImpl final : public Server {
     return absl::OkStatus();
   }
 
-  metrics::ServiceSample TakeSample() const {
+  metrics::ServiceSample TakeSample() {
     metrics::ServiceSample sample;
     sample.snapshot = scheduler_->TakeSnapshot(backend_->Now());
+    sample.jobs = telemetry_.TakeSample(clock_.Steady(), base::kJobSeriesExposedMax);
     sample.checkpoint_read_bytes = stats_.checkpoint_read_bytes;
     sample.checkpoint_write_bytes = stats_.checkpoint_write_bytes;
     sample.checkpoint_verify_failures = stats_.checkpoint_verify_failures;
@@ -215,6 +213,8 @@ class ServerImpl final : public Server {
   api::WorkerService worker_service_;
   api::CheckpointService checkpoint_service_;
   api::ServerService server_service_;
+  telemetry::Telemetry telemetry_{
+      {.series_per_job_max = base::kSeriesPerJobMax, .classify = metrics::Classify}};
   std::unique_ptr<store::JobStore> store_;
   std::unique_ptr<blob::BlobStore> blobs_;
   std::optional<api::ChangeHub> hub_;

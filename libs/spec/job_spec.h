@@ -72,6 +72,7 @@ struct NetworkSpec {
   NetworkKind kind = NetworkKind::kBsnnAgmm;
   int32_t time_steps = 2;
   Ends ends = Ends::kFloat;
+  bool operator==(const NetworkSpec&) const = default;
 };
 
 struct NeuronSpec {
@@ -81,12 +82,14 @@ struct NeuronSpec {
   bool detach_reset = false;
   Surrogate surrogate = Surrogate::kTriangle;
   double surrogate_width = 1.0;
+  bool operator==(const NeuronSpec&) const = default;
 };
 
 struct BinarizationSpec {
   Binarization method = Binarization::kStandardized;
   double sharpness_start = 0.1;
   double sharpness_end = 10.0;
+  bool operator==(const BinarizationSpec&) const = default;
 };
 
 struct AgmmSpec {
@@ -96,6 +99,7 @@ struct AgmmSpec {
   GateGradient gradient = GateGradient::kFull;
   GateInput input = GateInput::kSigned;
   GatePlace place = GatePlace::kAfterBn;
+  bool operator==(const AgmmSpec&) const = default;
 };
 
 struct LossSpec {
@@ -105,6 +109,7 @@ struct LossSpec {
   double label_smoothing = 0.0;
   double firing_rate_lambda = 0.0;
   double firing_rate_target = 0.5;
+  bool operator==(const LossSpec&) const = default;
 };
 
 struct OptimizerSpec {
@@ -120,6 +125,7 @@ struct OptimizerSpec {
   double flip_rate = 1e-3;
   double flip_square_rate = 1e-5;
   double gradient_clip = 0.0;
+  bool operator==(const OptimizerSpec&) const = default;
 };
 
 struct ScheduleSpec {
@@ -127,6 +133,7 @@ struct ScheduleSpec {
   int32_t warmup_epochs = 0;
   int32_t step_epochs = 30;
   double step_factor = 0.1;
+  bool operator==(const ScheduleSpec&) const = default;
 };
 
 struct DataSpec {
@@ -139,6 +146,7 @@ struct DataSpec {
   FrameValues frame_values = FrameValues::kCounts;
   int32_t frame_side = 0;
   DvsSplit split = DvsSplit::kFirst90;
+  bool operator==(const DataSpec&) const = default;
 };
 
 struct AugmentationSpec {
@@ -148,6 +156,7 @@ struct AugmentationSpec {
   bool auto_augment = false;
   int32_t cutout = 0;
   int32_t roll = 0;
+  bool operator==(const AugmentationSpec&) const = default;
 };
 
 struct TrainingSpec {
@@ -159,6 +168,7 @@ struct TrainingSpec {
   Precision precision = Precision::kFloat32;
   Products products = Products::kAuto;
   BatchNormOver batch_norm_over = BatchNormOver::kRank;
+  bool operator==(const TrainingSpec&) const = default;
 };
 
 struct CheckpointSpec {
@@ -166,6 +176,7 @@ struct CheckpointSpec {
   int32_t every_steps = 0;
   int32_t keep_latest = 2;
   int32_t keep_best = 1;
+  bool operator==(const CheckpointSpec&) const = default;
 };
 
 struct ResourcesSpec {
@@ -173,6 +184,7 @@ struct ResourcesSpec {
   Device device = Device::kAny;
   int32_t threads = 0;
   int32_t loader_threads = 1;
+  bool operator==(const ResourcesSpec&) const = default;
 };
 
 struct SchedulingSpec {
@@ -181,6 +193,7 @@ struct SchedulingSpec {
   double restart_backoff_seconds = 1.0;
   int32_t deadline_seconds = 0;
   int32_t grace_seconds = 30;
+  bool operator==(const SchedulingSpec&) const = default;
 };
 
 struct JobSpec {
@@ -197,6 +210,7 @@ struct JobSpec {
   CheckpointSpec checkpoint;
   ResourcesSpec resources;
   SchedulingSpec scheduling;
+  bool operator==(const JobSpec&) const = default;
 };
 
 /// Reads a spec. Every wrong, unknown or contradictory field is one fault, named `prefix` + path

@@ -6,7 +6,7 @@
 
 #include "base/limits.h"
 #include "server/api/request_check.h"
-#include "server/scheduler/job_states.h"
+#include "server/cluster/job_states.h"
 #include "wire/event.h"
 #include "wire/names.h"
 #include "wire/spec.h"

@@ -12,7 +12,7 @@
 #include "server/api/page_token.h"
 #include "server/api/request_check.h"
 #include "server/api/stream_reactor.h"
-#include "server/scheduler/job_states.h"
+#include "server/cluster/job_states.h"
 #include "wire/event.h"
 #include "wire/names.h"
 

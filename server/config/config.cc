@@ -137,7 +137,9 @@ void DeclareAddresses(Knobs& knobs, Config& config) {
 
 void DeclareRules(Knobs& knobs, Config& c) {
   knobs.AddRange("lease-seconds", c.lease_seconds, 0.1, 3600.,
-                 "A worker silent for longer is lost");
+                 "A worker silent for longer gets nothing new");
+  knobs.AddRange("lost-after-seconds", c.lost_after_seconds, 0.1, 86400.,
+                 "A worker silent for longer is lost: its jobs start again");
   knobs.AddRange("next-call-seconds", c.next_call_seconds, 0.01, 600.,
                  "Seconds between a worker's calls when nothing happens");
   knobs.AddRange("next-call-busy-seconds", c.next_call_busy_seconds, 0.01, 600.,

@@ -6,7 +6,6 @@
 #include <string_view>
 #include <utility>
 
-#include "server/scheduler/job_states.h"
 
 namespace bsnn::metrics {
 namespace {
@@ -14,8 +13,8 @@ namespace {
 using prometheus::ClientMetric;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
-using scheduler::JobSample;
-using scheduler::SeriesKey;
+using telemetry::JobSample;
+using telemetry::SeriesKey;
 using Label = ClientMetric::Label;
 
 std::string Lower(std::string_view word) {
@@ -142,18 +141,18 @@ bool IsLayerDetail(const SeriesKey& key) { return !key.layer.empty() && key.laye
 /// Families of jobs under construction, within the budget.
 class JobFamilies {
  public:
-  JobFamilies(const scheduler::Snapshot& snapshot, size_t budget,
+  JobFamilies(const telemetry::Sample& sample, size_t budget,
               std::map<std::string, HighWater>& high_water)
-      : snapshot_(snapshot), left_(budget), high_water_(high_water) {
+      : sample_(sample), left_(budget), high_water_(high_water) {
     for (const SeriesRow& row : kSeriesRows) {
       series_.push_back(Family(row.metric, row.type, row.help));
     }
   }
 
   void AddAll() {
-    for (const JobSample& job : snapshot_.samples) AddSummary(job);
+    for (const JobSample& job : sample_.jobs) AddSummary(job);
     for (const bool detail : {false, true}) {
-      for (const JobSample& job : snapshot_.samples) AddSeries(job, detail);
+      for (const JobSample& job : sample_.jobs) AddSeries(job, detail);
     }
   }
 
@@ -199,21 +198,21 @@ class JobFamilies {
   }
 
   void AddSeries(const JobSample& job, bool detail) {
-    for (size_t i = 0; i < job.series_shown; ++i) {
-      const SeriesKey& key = (*job.series)[i];
+    for (const telemetry::SeriesSample& item : job.series) {
+      const SeriesKey& key = *item.key;
       if (IsLayerDetail(key) != detail) continue;
       const std::optional<size_t> row = RowOf(key);
       if (!row || !Take()) continue;
-      double value = snapshot_.values[job.values_begin + i];
+      double value = item.value;
       if (kSeriesRows[*row].type == MetricType::Counter) {
-        double& most = high_water_[job.job.value()].series[i];
+        double& most = high_water_[job.job.value()].series[item.key];
         value = most = std::max(most, value);
       }
       Add(series_[*row], LabelsOf(job, key, kSeriesRows[*row]), value);
     }
   }
 
-  const scheduler::Snapshot& snapshot_;
+  const telemetry::Sample& sample_;
   size_t left_;
   std::map<std::string, HighWater>& high_water_;
   int64_t dropped_ = 0;
@@ -345,6 +344,11 @@ MetricFamily RpcFamily(const std::vector<RpcCount>& rpcs) {
 
 }  // namespace
 
+telemetry::Shown Classify(const SeriesKey& key) {
+  if (!RowOf(key)) return telemetry::Shown::kNot;
+  return IsLayerDetail(key) ? telemetry::Shown::kDetail : telemetry::Shown::kPooled;
+}
+
 Collectable::Collectable(Options options, Source source)
     : options_(std::move(options)), source_(std::move(source)) {}
 
@@ -355,14 +359,14 @@ std::vector<MetricFamily> Collectable::Collect() const {
   {
     absl::MutexLock lock(&mutex_);
     std::map<std::string, HighWater> live;
-    for (const JobSample& job : sample.snapshot.samples) {
+    for (const JobSample& job : sample.jobs.jobs) {
       const auto found = high_water_.find(job.job.value());
       if (found != high_water_.end()) live.insert(high_water_.extract(found));
     }
     high_water_ = std::move(live);
-    JobFamilies jobs(sample.snapshot, options_.job_series_max, high_water_);
+    JobFamilies jobs(sample.jobs, options_.job_series_max, high_water_);
     jobs.AddAll();
-    series_dropped_ += jobs.dropped() + sample.snapshot.series_dropped;
+    series_dropped_ += jobs.dropped() + sample.jobs.series_dropped;
     dropped = series_dropped_;
     jobs.MoveTo(families);
   }

@@ -1,9 +1,9 @@
 /// The coordinator's metrics as Prometheus families: docs/metrics.md is the catalogue.
 ///
-/// Our own Collectable over the scheduler's flat snapshot, because prometheus-cpp's registry is
-/// linear in the series it removes. The snapshot is taken first and formatted without any lock of
-/// the scheduler. At most limits.h kJobSeriesExposedMax series carry a job's id; beyond that the
-/// detail by layer goes first, and bsnn_metrics_series_dropped_total counts what was left out.
+/// Our own Collectable over plain samples, because prometheus-cpp's registry is linear in the series
+/// it removes. The samples are taken first and formatted without any lock but its own. At most
+/// limits.h kJobSeriesExposedMax series carry a job's id; beyond that the detail by layer goes
+/// first, and bsnn_metrics_series_dropped_total counts what was left out.
 #pragma once
 
 #include <absl/base/thread_annotations.h>
@@ -25,8 +25,11 @@ namespace bsnn::metrics {
 /// values, and a Prometheus counter must not fall.
 struct HighWater {
   double steps = 0;
-  std::map<size_t, double> series;  ///< by index into the job's series table
+  std::map<std::shared_ptr<const telemetry::SeriesKey>, double> series;
 };
+
+/// How /metrics shows a series of trainers: telemetry asks when a series appears.
+telemetry::Shown Classify(const telemetry::SeriesKey& key);
 
 /// Thread-safe.
 class Collectable : public prometheus::Collectable {

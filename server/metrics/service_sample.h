@@ -6,7 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "server/scheduler/telemetry.h"
+#include "server/scheduler/types.h"
+#include "server/telemetry/telemetry.h"
 
 namespace bsnn::metrics {
 
@@ -27,6 +28,7 @@ struct DurationCounts {
 
 struct ServiceSample {
   scheduler::Snapshot snapshot;
+  telemetry::Sample jobs;
   int64_t checkpoint_read_bytes = 0;
   int64_t checkpoint_write_bytes = 0;
   int64_t checkpoint_verify_failures = 0;

@@ -1,19 +1,21 @@
-/// The coordinator's mind: queue, placement, leases, fencing, restarts, the checkpoint catalogue.
+/// The coordinator's mind, behind one lock: commands change facts through a Transaction, the policy
+/// decides who runs where, the store gets each call's mutations as one batch.
 ///
 /// Time is a value: every call brings `now`, first does what has become due by it, then its own
 /// work. Nothing here waits, reads a clock, or starts a thread; whoever owns the scheduler calls
-/// Tick at NextDeadline.
+/// Tick several times a second (attention_clock.h says why).
 ///
 /// Each change is made in memory and enqueued to the store as one batch under the same lock, so
 /// that the store sees changes in the order in which they were decided. A caller may tell the
 /// outside only after the ticket it got is durable: this also holds for repeats (an idempotent
 /// CreateJob gets a ticket that covers the first one) and for orders to workers (an epoch is
 /// durable before a trainer runs under it). An error may rest on a change as well (an attempt is
-/// fenced because a lease ran out): it is told once LastTicket is durable. Reads
+/// fenced because its worker was lost): it is told once LastTicket is durable. Reads
 /// answer from memory.
 ///
 /// Threads: thread-safe, one mutex, held for memory work only. Lock order: this, then the store's
-/// queue. The Observer is called without the lock. Ownership: borrows store and observer.
+/// queue. Telemetry and the Observer are called without the lock. Ownership: borrows store,
+/// telemetry and observer.
 ///
 /// Errors carry a base::Reason; the message names the id, what was met and what is allowed.
 #pragma once
@@ -26,20 +28,23 @@
 #include <vector>
 
 #include "base/ids.h"
-#include "server/scheduler/telemetry.h"
 #include "server/scheduler/types.h"
+#include "server/store/job_store.h"
+#include "server/telemetry/telemetry.h"
 
 namespace bsnn::scheduler {
 
-class Core;  // core.h: the state behind the lock, thread-compatible
-
 class Scheduler {
  public:
-  /// Takes over what `store` holds: live attempts are kept and their workers get a fresh lease to
-  /// report in. `observer` may be null. `bits` draws job ids.
+  /// Reads what `store` holds. `observer` may be null. `bits` draws job ids. DataLoss where the
+  /// store contradicts itself.
   static absl::StatusOr<std::unique_ptr<Scheduler>> Make(const Options& options,
-                                                         store::JobStore& store, Observer* observer,
-                                                         base::RandomBits bits, Instant now);
+                                                         store::JobStore& store,
+                                                         telemetry::Telemetry& telemetry,
+                                                         Observer* observer, base::RandomBits bits);
+  /// Takes over from before, at a `now` after Make has returned: live attempts are kept, and their
+  /// workers get a fresh lease to report in. Before every other call, once.
+  void Begin(Instant now);
   ~Scheduler();
 
   // Jobs.
@@ -67,7 +72,9 @@ class Scheduler {
   // Workers.
 
   /// New, known, or come back. Another incarnation than before ends the attempts of the one before
-  /// as WORKER_LOST. InvalidArgument for faulty slots; LIMIT_EXCEEDED beyond kWorkersMax.
+  /// as WORKER_LOST; AlreadyExists with WORKER_ID_IN_USE where that one has called lately and is
+  /// not the one that the newcomer replaces. InvalidArgument for faulty slots; LIMIT_EXCEEDED
+  /// beyond kWorkersMax.
   absl::StatusOr<Committed<WorkerView>> RegisterWorker(Instant now,
                                                        const RegisterWorkerRequest& request);
 
@@ -99,7 +106,8 @@ class Scheduler {
 
   /// Puts a checkpoint, whose blobs are all published under "{job}/{id}/{file}", in the catalogue.
   /// Repeating it gives the same; the same id with another digest is AlreadyExists with
-  /// CHECKPOINT_ID_TAKEN. Errors of CheckUpload. Retention: the job's newest keep_latest,
+  /// CHECKPOINT_ID_TAKEN; Unavailable with EVENTS_FIRST while events that came before it are
+  /// missing. Errors of CheckUpload. Retention: the job's newest keep_latest,
   /// the keep_best most accurate besides, pinned ones and this one stay.
   absl::StatusOr<Committed<Published>> RecordCheckpoint(Instant now, const PublishRequest& request);
 
@@ -118,7 +126,7 @@ class Scheduler {
 
   // Time and telemetry.
 
-  /// Does what is due. Call at NextDeadline, or at any time.
+  /// Does what is due. Call several times a second.
   void Tick(Instant now);
   /// Steady time of the next thing that becomes due; InfiniteDuration for none.
   absl::Duration NextDeadline() const;
@@ -127,16 +135,23 @@ class Scheduler {
   store::Ticket LastTicket() const;
 
  private:
-  explicit Scheduler(std::unique_ptr<Core> core, Observer* observer);
-
-  template <class Call>
-  auto Change(Instant now, Call&& call);
-  /// Reports `changes` without the lock.
-  void Report(store::Ticket ticket, const std::vector<JobChange>& changes);
-
   struct Guarded;
-  std::unique_ptr<Guarded> guarded_;  // the mutex and the Core behind it
+
+  Scheduler(std::unique_ptr<Guarded> guarded, const Options& options, store::JobStore& store,
+            telemetry::Telemetry& telemetry, Observer* observer);
+
+  /// Does what is due, then `call(transaction)`, then what the policy decides; enqueues it all as
+  /// one batch and reports it. Gives `view(what call gave)`, made at the end of all that.
+  template <class Call, class View>
+  auto Change(Instant now, Call&& call, View&& view);
+  /// Shows and hides jobs on /metrics, and tells the observer, without the lock.
+  void Report(Instant now, store::Ticket ticket, const std::vector<JobChange>& changes);
+
+  const Options options_;
+  store::JobStore& store_;
+  telemetry::Telemetry& telemetry_;
   Observer* const observer_;
+  std::unique_ptr<Guarded> guarded_;  // the mutex and the state behind it
 };
 
 }  // namespace bsnn::scheduler

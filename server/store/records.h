@@ -19,7 +19,7 @@
 
 namespace bsnn::store {
 
-/// Job.State of proto/bsnn/v1/job.proto. server/scheduler/job_states.h has the transitions.
+/// Job.State of proto/bsnn/v1/job.proto. server/cluster/job_states.h has the transitions.
 enum class JobState : int32_t {
   kQueued = 1,
   kStarting = 2,
@@ -46,6 +46,13 @@ enum class FailureClass : int32_t {
   kDataUnavailable = 7,  ///< the worker lacks the data set, or what it has is damaged
 };
 
+/// Why a live attempt has been asked to stop.
+enum class StopReason : int32_t {
+  kNone = 0,
+  kCancel = 1,    ///< its job is being cancelled
+  kDeadline = 2,  ///< its job ran past scheduling.deadline_seconds
+};
+
 struct JobProgress {
   int64_t step = 0;
   int64_t steps_total = 0;
@@ -69,7 +76,10 @@ struct JobStatus {
   JobState state = JobState::kQueued;
   int64_t version = 1;       ///< grows with every change a caller could act on: the etag
   int32_t newest_epoch = 0;  ///< fencing epoch of the newest attempt; 0 before the first
-  int32_t restart_count = 0;
+  int32_t restart_count = 0;  ///< attempts that were followed by another, but for drained ones
+  /// Failures since the newest checkpoint (or the start): scheduling.max_restarts bounds them, and
+  /// the back-off grows with them. A lost worker is no failure of the job.
+  int32_t failures_in_row = 0;
   absl::Time not_before = absl::InfinitePast();  ///< end of the back-off while queued
   absl::Time start_time = absl::InfiniteFuture();
   absl::Time end_time = absl::InfiniteFuture();
@@ -110,6 +120,7 @@ struct AttemptRecord {
   int64_t resumed_from_step = 0;
   int64_t acknowledged_sequence = 0;  ///< every event up to here has been taken
   bool finished = false;              ///< its Finished event has been taken
+  StopReason stop = StopReason::kNone;
 
   bool live() const { return end_time == absl::InfiniteFuture(); }
 };
@@ -132,6 +143,7 @@ struct CheckpointRecord {
   std::vector<CheckpointFile> files;  ///< manifest.json first
   int64_t size_bytes = 0;
   double accuracy_ratio = 0;  ///< NaN where it was not evaluated
+  int64_t metric_points = 0;  ///< points the job's history kept when it was recorded
   bool pinned = false;
   absl::Time create_time;
 };
@@ -161,7 +173,8 @@ struct WorkerRecord {
   std::optional<std::vector<DataSet>> data_sets;  ///< nothing: it does not say
   int32_t spec_version = 1;                       ///< the newest spec it can read
   absl::Time register_time;
-  absl::Time last_seen_time;  ///< as of the last write: registering and being lost
+  absl::Time last_seen_time;  ///< as of the last write: registering, being lost, coming back
+  bool lost = false;          ///< its attempts were given up; a call of it makes this false again
 };
 
 struct LogRecord {

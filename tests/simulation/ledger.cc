@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/limits.h"
-#include "server/scheduler/job_states.h"
+#include "server/cluster/job_states.h"
 
 namespace bsnn::simulation {
 

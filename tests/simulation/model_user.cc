@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/fault.h"
-#include "server/scheduler/job_states.h"
+#include "server/cluster/job_states.h"
 
 namespace bsnn::simulation {
 

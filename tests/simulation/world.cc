@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/limits.h"
 
 namespace bsnn::simulation {
 namespace {
@@ -11,6 +12,7 @@ namespace {
 scheduler::Options ShortOptions() {
   scheduler::Options options;
   options.lease = absl::Seconds(3);
+  options.lost_after = absl::Seconds(8);
   options.recovery_min = absl::Seconds(2);
   options.start_limit = absl::Seconds(15);
   options.hang_limit = absl::Seconds(20);
@@ -42,10 +44,14 @@ int64_t World::Uniform(int64_t low, int64_t high) {
 void World::Start() {
   // Steady clocks of two runs of a program have nothing to do with each other.
   steady_offset_ = absl::Seconds(Uniform(0, 100'000));
-  auto made = scheduler::Scheduler::Make(
-      ShortOptions(), store_, this, [this] { return random_(); }, now());
+  telemetry_ = std::make_unique<telemetry::Telemetry>(telemetry::Telemetry::Options{
+      .series_per_job_max = base::kSeriesPerJobMax,
+      .classify = [](const telemetry::SeriesKey&) { return telemetry::Shown::kPooled; }});
+  auto made = scheduler::Scheduler::Make(ShortOptions(), store_, *telemetry_, this,
+                                         [this] { return random_(); });
   BSNN_CHECK(made.ok());
   scheduler_ = *std::move(made);
+  scheduler_->Begin(now());
   ledger_.CheckRestart(*scheduler_, now());
   ledger_.CheckScheduler(*scheduler_, now());
 }

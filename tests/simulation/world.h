@@ -82,6 +82,7 @@ class World : public scheduler::Observer {
   bool calm_ = false;
   Ledger ledger_;
   store::MemoryJobStore store_;
+  std::unique_ptr<telemetry::Telemetry> telemetry_;
   std::unique_ptr<scheduler::Scheduler> scheduler_;
   absl::Duration time_;
   absl::Duration wall_offset_;

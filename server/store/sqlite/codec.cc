@@ -115,6 +115,7 @@ void VisitStatus(V& v, T& s) {
   v("version", s.version);
   v("newest_epoch", s.newest_epoch);
   v("restart_count", s.restart_count);
+  v("failures_in_row", s.failures_in_row);
   v("not_before", s.not_before);
   v("start_time", s.start_time);
   v("end_time", s.end_time);
@@ -150,6 +151,7 @@ void VisitAttempt(V& v, T& a) {
   v("resumed_from_step", a.resumed_from_step);
   v("acknowledged_sequence", a.acknowledged_sequence);
   v("finished", a.finished);
+  v("stop", a.stop);
 }
 
 template <class V, class T>
@@ -169,6 +171,7 @@ void VisitCheckpoint(V& v, T& c) {
   v("digest", c.digest);
   v("size_bytes", c.size_bytes);
   v("accuracy_ratio", c.accuracy_ratio);
+  v("metric_points", c.metric_points);
   v("pinned", c.pinned);
   v("create_time", c.create_time);
 }
@@ -191,6 +194,7 @@ void VisitWorker(V& v, T& w) {
   v("spec_version", w.spec_version);
   v("register_time", w.register_time);
   v("last_seen_time", w.last_seen_time);
+  v("lost", w.lost);
 }
 
 std::string Dump(const Json& json) {

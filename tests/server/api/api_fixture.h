@@ -115,6 +115,9 @@ class ApiFixture : public testing::Test {
   store::MemoryJobStore store_;
   std::unique_ptr<blob::FileBlobStore> blobs_;
   ChangeHub hub_{store_};
+  telemetry::Telemetry telemetry_{
+      {.series_per_job_max = 2000,
+       .classify = [](const telemetry::SeriesKey&) { return telemetry::Shown::kPooled; }}};
   std::unique_ptr<scheduler::Scheduler> scheduler_;
   ApiStats stats_;
   WorkPool disk_{"disk", 1};

@@ -12,7 +12,7 @@ namespace bsnn::metrics {
 namespace {
 
 using prometheus::MetricFamily;
-using scheduler::SeriesKey;
+using telemetry::SeriesKey;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Pair;
@@ -21,14 +21,13 @@ using testing::Pair;
 std::map<std::string, MetricFamily> Scrape(const std::vector<SeriesKey>& series, size_t max = 100) {
   const Collectable collectable({"1.0", max}, [&] {
     ServiceSample sample;
-    scheduler::JobSample job;
+    telemetry::JobSample job;
     job.job = *base::JobId::Make("mnist");
-    job.series = std::make_shared<const scheduler::SeriesTable>(series);
-    job.series_shown = series.size();
-    for (size_t i = 0; i < series.size(); ++i) {
-      sample.snapshot.values.push_back(static_cast<double>(i));
+    for (const SeriesKey& key : series) {
+      const auto value = static_cast<double>(job.series.size());
+      job.series.push_back({std::make_shared<const SeriesKey>(key), value});
     }
-    sample.snapshot.samples.push_back(job);
+    sample.jobs.jobs.push_back(job);
     return sample;
   });
   std::map<std::string, MetricFamily> families;

@@ -78,12 +78,13 @@ TEST_F(Checkpoints, ASnapshotShowsSeriesAndCounts) {
   EXPECT_EQ(snapshot.workers_online, 1);
   EXPECT_EQ(snapshot.slots_used[static_cast<size_t>(spec::Device::kCpu)], 1);
   EXPECT_EQ(snapshot.counters.metric_points, 2);
-  ASSERT_THAT(snapshot.samples, SizeIs(1));
-  ASSERT_THAT(*snapshot.samples[0].series, SizeIs(1));
-  EXPECT_EQ(snapshot.values[snapshot.samples[0].values_begin], 0.25);
+  const telemetry::Sample sample = telemetry_->TakeSample(now().steady, 100);
+  ASSERT_THAT(sample.jobs, SizeIs(1));
+  ASSERT_THAT(sample.jobs[0].series, SizeIs(1));
+  EXPECT_EQ(sample.jobs[0].series[0].value, 0.25);
   ASSERT_TRUE(Say("one", Failure(spec::TrainerFailure::kUserError, "x")).ok());
   Pass(options_.series_linger + absl::Seconds(1));
-  EXPECT_THAT(scheduler_->TakeSnapshot(now()).samples, SizeIs(0));
+  EXPECT_THAT(telemetry_->TakeSample(now().steady, 100).jobs, SizeIs(0));
 }
 
 }  // namespace

@@ -50,7 +50,10 @@ TEST_F(Limits, AJobWithAllItsPointsKeepsItsSeriesOverARestart) {
   Start();
   EXPECT_EQ(Get("one").record.status.metric_points, base::kMetricPointsPerJobMax);
   EXPECT_EQ(Get("one").record.status.metric_points_dropped, 0);
-  EXPECT_THAT(scheduler_->TakeSnapshot(now()).values, ElementsAre(0.5));
+  const telemetry::Sample sample = telemetry_->TakeSample(now().steady, 100);
+  ASSERT_THAT(sample.jobs, SizeIs(1));
+  ASSERT_THAT(sample.jobs[0].series, SizeIs(1));
+  EXPECT_EQ(sample.jobs[0].series[0].value, 0.5);
   ASSERT_TRUE(Say("one", Point("loss", 2, 0.25)).ok());
   EXPECT_EQ(Get("one").record.status.metric_points_dropped, 1);
   EXPECT_THAT(Stored("one"), SizeIs(1));
@@ -127,15 +130,14 @@ TEST_F(Limits, ASnapshotCountsWhatHappened) {
   ASSERT_TRUE(Say("one", Failure(spec::TrainerFailure::kInfrastructure, "x")).ok());
   Pass(absl::Seconds(5));
   const Snapshot snapshot = scheduler_->TakeSnapshot(now());
-  EXPECT_EQ(snapshot.counters.jobs_created, 2);
-  EXPECT_EQ(snapshot.counters.attempts, 3);
+  EXPECT_EQ(snapshot.counters.queue_waits, 3);
   EXPECT_EQ(snapshot.counters.restarts[static_cast<size_t>(FailureClass::kInfrastructure)], 1);
   EXPECT_EQ(snapshot.counters.transitions[static_cast<size_t>(JobState::kStarting)], 3);
   EXPECT_EQ(snapshot.jobs[static_cast<size_t>(JobState::kStarting)], 2);
   EXPECT_EQ(snapshot.slots[static_cast<size_t>(spec::Device::kCpu)], 2);
   EXPECT_EQ(snapshot.slots[static_cast<size_t>(spec::Device::kCuda)], 1);
   EXPECT_EQ(snapshot.heartbeat_age_seconds_max, 5);
-  EXPECT_THAT(snapshot.samples, SizeIs(2));
+  EXPECT_THAT(telemetry_->TakeSample(now().steady, 100).jobs, SizeIs(2));
 }
 
 }  // namespace

@@ -1,19 +1,36 @@
 #include "tests/server/scheduler/scheduler_fixture.h"
 
+#include <algorithm>
+
+#include "base/limits.h"
+
 namespace bsnn::scheduler {
 
 void SchedulerFixture::Start() {
   scheduler_.reset();
-  auto made = Scheduler::Make(
-      options_, *store_, this, [this] { return bits_++ * 7919; }, now_);
+  telemetry_ = std::make_unique<telemetry::Telemetry>(telemetry::Telemetry::Options{
+      .series_per_job_max = base::kSeriesPerJobMax,
+      .classify = [](const telemetry::SeriesKey&) { return telemetry::Shown::kPooled; }});
+  auto made = Scheduler::Make(options_, *store_, *telemetry_, this,
+                              [this] { return bits_++ * 7919; });
   ASSERT_TRUE(made.ok()) << made.status();
   scheduler_ = *std::move(made);
+  scheduler_->Begin(now_);
 }
 
 void SchedulerFixture::Pass(absl::Duration duration) {
+  // As the program's ticker does: the clock of attention is looked at all the while.
+  while (duration > absl::ZeroDuration()) {
+    const absl::Duration step = std::min(duration, absl::Milliseconds(500));
+    Sleep(step);
+    scheduler_->Tick(now_);
+    duration -= step;
+  }
+}
+
+void SchedulerFixture::Sleep(absl::Duration duration) {
   now_.wall += duration;
   now_.steady += duration;
-  scheduler_->Tick(now_);
 }
 
 CreateJobRequest SchedulerFixture::Request(const std::string& id) {
@@ -38,7 +55,11 @@ JobView SchedulerFixture::Get(const std::string& id) {
 
 void SchedulerFixture::AddWorker(const std::string& worker, int slots,
                                  const std::string& incarnation, spec::Device device) {
-  RegisterWorkerRequest request{W(worker), incarnation, {}, "0.1.0", "host"};
+  RegisterWorkerRequest request;
+  request.id = W(worker);
+  request.incarnation = incarnation;
+  request.version = "0.1.0";
+  request.hostname = "host";
   for (int32_t i = 0; i < slots; ++i) request.slots.push_back({i, device, "", 0});
   held_.erase(worker);
   ASSERT_TRUE(scheduler_->RegisterWorker(now_, request).ok());
@@ -46,7 +67,10 @@ void SchedulerFixture::AddWorker(const std::string& worker, int slots,
 
 std::vector<AttemptOrder> SchedulerFixture::Sync(const std::string& worker,
                                                  const std::string& incarnation, bool draining) {
-  auto reply = scheduler_->Synchronize(now_, {W(worker), incarnation, held_[worker], draining});
+  auto reply = scheduler_->Synchronize(now_, {.worker = W(worker),
+                                             .incarnation = incarnation,
+                                             .attempts = held_[worker],
+                                             .draining = draining});
   EXPECT_TRUE(reply.ok()) << reply.status();
   if (!reply.ok()) return {};
   held_[worker].clear();

@@ -9,9 +9,10 @@
 #include <vector>
 
 #include "base/fault.h"
-#include "server/scheduler/job_states.h"
+#include "server/cluster/job_states.h"
 #include "server/scheduler/scheduler.h"
 #include "server/store/memory/memory_job_store.h"
+#include "server/telemetry/telemetry.h"
 
 namespace bsnn::scheduler {
 
@@ -26,8 +27,10 @@ class SchedulerFixture : public testing::Test, public Observer {
   /// As a start of the program on what the store has.
   void Start();
   Instant now() const { return now_; }
-  /// Time passes, and the scheduler is told.
+  /// Time passes, and the scheduler is told all the while.
   void Pass(absl::Duration duration);
+  /// Time passes, and the program does not run.
+  void Sleep(absl::Duration duration);
 
   CreateJobRequest Request(const std::string& id);
   JobView Create(const std::string& id);
@@ -74,6 +77,7 @@ class SchedulerFixture : public testing::Test, public Observer {
 
   Options options_;
   std::unique_ptr<store::MemoryJobStore> store_ = std::make_unique<store::MemoryJobStore>();
+  std::unique_ptr<telemetry::Telemetry> telemetry_;
   std::unique_ptr<Scheduler> scheduler_;
   std::vector<JobChange> changes_;
 

@@ -1,4 +1,4 @@
-#include "server/scheduler/job_states.h"
+#include "server/cluster/job_states.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 #include <set>
 #include <sstream>
 
-namespace bsnn::scheduler {
+namespace bsnn::cluster {
 namespace {
 
 TEST(JobStates, EachPairOfStateAndTriggerIsThereOnce) {
@@ -61,4 +61,4 @@ TEST(JobStates, TheDocumentHasTheDiagram) {
 }
 
 }  // namespace
-}  // namespace bsnn::scheduler
+}  // namespace bsnn::cluster

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <optional>
 
-namespace bsnn::scheduler {
+namespace bsnn::commands {
 
 /// Thread-compatible.
 class StepClock {
@@ -28,4 +28,4 @@ class StepClock {
   int64_t last_step_ = -1;
 };
 
-}  // namespace bsnn::scheduler
+}  // namespace bsnn::commands

@@ -9,7 +9,7 @@
 
 #include "server/store/records.h"
 
-namespace bsnn::scheduler {
+namespace bsnn::cluster {
 
 using store::FailureClass;
 using store::JobState;
@@ -43,7 +43,7 @@ bool IsFinal(JobState state);
 /// STARTING, RUNNING, CANCELLING: an attempt of the job is live.
 bool HasAttempt(JobState state);
 
-/// Whether a retry may cure it: WORKER_LOST, INFRASTRUCTURE, HANG.
+/// Whether a retry may cure it: WORKER_LOST, INFRASTRUCTURE, HANG, DATA_UNAVAILABLE.
 bool IsRetryable(FailureClass failure);
 
 /// "QUEUED", and so on, as in the proto.
@@ -53,4 +53,4 @@ std::string_view ToWord(FailureClass failure);
 /// The Mermaid state diagram of the table.
 std::string MermaidDiagram();
 
-}  // namespace bsnn::scheduler
+}  // namespace bsnn::cluster

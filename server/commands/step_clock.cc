@@ -1,8 +1,8 @@
-#include "server/scheduler/step_clock.h"
+#include "server/commands/step_clock.h"
 
 #include <algorithm>
 
-namespace bsnn::scheduler {
+namespace bsnn::commands {
 
 void StepClock::Add(absl::Time time, int64_t step) {
   if (last_step_ >= 0 && step > last_step_ && time > last_time_) {
@@ -21,4 +21,4 @@ std::optional<absl::Duration> StepClock::MedianStep() const {
   return *middle;
 }
 
-}  // namespace bsnn::scheduler
+}  // namespace bsnn::commands

@@ -1,4 +1,4 @@
-#include "server/scheduler/job_states.h"
+#include "server/cluster/job_states.h"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 
-namespace bsnn::scheduler {
+namespace bsnn::cluster {
 namespace {
 
 using S = JobState;
@@ -93,10 +93,10 @@ std::string_view ToWord(FailureClass failure) {
       return "INFRASTRUCTURE";
     case FailureClass::kHang:
       return "HANG";
-    case FailureClass::kDataUnavailable:
-      return "DATA_UNAVAILABLE";
     case FailureClass::kDeadline:
       return "DEADLINE";
+    case FailureClass::kDataUnavailable:
+      return "DATA_UNAVAILABLE";
   }
   BSNN_CHECK(false);
 }
@@ -113,4 +113,4 @@ std::string MermaidDiagram() {
   return text;
 }
 
-}  // namespace bsnn::scheduler
+}  // namespace bsnn::cluster

@@ -1,0 +1,278 @@
+#include "server/commands/attempts.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <utility>
+
+#include "base/check.h"
+#include "base/fault.h"
+#include "base/limits.h"
+
+namespace bsnn::commands {
+namespace {
+
+using cluster::Job;
+using Kind = TimerKey::Kind;
+
+/// Takes the transition, which the table must have, in `status`.
+void EnterState(Transaction& tx, const Job& job, store::JobStatus& status, Trigger trigger) {
+  const std::optional<JobState> to = cluster::Next(status.state, trigger);
+  BSNN_CHECK(to.has_value());
+  ++tx.counters().transitions[static_cast<size_t>(*to)];
+  status.state = *to;
+  ++status.version;
+  if (!cluster::IsFinal(*to)) return;
+  status.end_time = tx.now().wall;
+  const int64_t sequence = job.record.sequence;
+  tx.sightings().overdue.erase(sequence);
+  tx.timers().Clear({Kind::kDeadline, sequence});
+  tx.timers().Clear({Kind::kBackOff, sequence});
+}
+
+std::string Cut(const std::string& message) {
+  return base::Shorten(message, base::kErrorTextBytesMax);
+}
+
+/// Ends the live attempt and forgets what was seen of it.
+void EndAttempt(Transaction& tx, const Job& job, FailureClass failure, const std::string& message) {
+  BSNN_CHECK(job.live() != nullptr);
+  tx.UpdateAttempt(job, [&](store::AttemptRecord& attempt) {
+    attempt.end_time = tx.now().wall;
+    attempt.failure_class = failure;
+    attempt.message = Cut(message);
+  });
+  tx.timers().Clear({Kind::kAttempt, job.record.sequence});
+  tx.sightings().attempts.erase(job.record.sequence);
+}
+
+/// How often a job has waited is measured from the latest of these.
+absl::Time ReadySince(const Job& job) {
+  absl::Time since = std::max(job.record.create_time, job.status().not_before);
+  if (!job.attempts.empty()) since = std::max(since, job.attempts.back().end_time);
+  return since;
+}
+
+/// Notes where an attempt failed before its first step.
+void SuspectPlace(Transaction& tx, const Job& job, FailureClass failure,
+                  const std::string& message) {
+  const auto seen = tx.sightings().attempts.find(job.record.sequence);
+  if (seen != tx.sightings().attempts.end() && seen->second.stepped) return;
+  const store::AttemptRecord& attempt = *job.live();
+  const auto worker = tx.sightings().workers.find(attempt.worker);
+  if (worker == tx.sightings().workers.end()) return;
+  const absl::Duration now = tx.now().steady;
+  const std::string reason = fmt::format("job {}: {}", job.record.id.value(), Cut(message));
+  if (failure == FailureClass::kDataUnavailable) {
+    AddFailure(worker->second.data[job.record.spec->data.name], job.record.sequence, now, reason,
+               /*failures_to_suspect=*/1);
+  } else if (failure == FailureClass::kInfrastructure || failure == FailureClass::kHang) {
+    AddFailure(worker->second.slots[attempt.slot], job.record.sequence, now, reason);
+  }
+  tx.Reconsider(attempt.worker);
+}
+
+/// How many different workers said that they lack the job's data.
+int CountDataFailures(const Job& job) {
+  std::set<base::WorkerId> workers;
+  for (const store::AttemptRecord& attempt : job.attempts) {
+    if (attempt.failure_class == FailureClass::kDataUnavailable) workers.insert(attempt.worker);
+  }
+  return static_cast<int>(workers.size());
+}
+
+/// Queues the job again. A counted failure waits out its back-off.
+void QueueAgain(Transaction& tx, const Job& job, FailureClass failure, absl::Duration back_off,
+                const std::string& message) {
+  const bool counted = failure != FailureClass::kNone && failure != FailureClass::kWorkerLost;
+  tx.UpdateStatus(job, [&](store::JobStatus& status) {
+    if (failure != FailureClass::kNone) ++status.restart_count;
+    if (counted) ++status.failures_in_row;
+    status.not_before = tx.now().wall + back_off;
+    status.message = Cut(message);
+    EnterState(tx, job, status, Trigger::kRetry);
+  });
+  if (failure != FailureClass::kNone) {
+    ++tx.counters().restarts[static_cast<size_t>(failure)];
+  }
+  if (back_off > absl::ZeroDuration()) {
+    tx.timers().Set({Kind::kBackOff, job.record.sequence}, tx.now().steady + back_off);
+  }
+}
+
+absl::Duration BackOff(const Job& job) {
+  const double seconds = job.record.spec->scheduling.restart_backoff_seconds *
+                         std::exp2(std::min(job.status().failures_in_row, 20));
+  return std::min(absl::Seconds(seconds), kBackOffMax);
+}
+
+std::string DeadlineMessage(const Job& job) {
+  return fmt::format("it ran for longer than its deadline of {} s",
+                     job.record.spec->scheduling.deadline_seconds);
+}
+
+/// After a failure that a retry may cure: whether no retry is left, and why.
+std::optional<std::string> WhyNoRetry(const Job& job, FailureClass failure,
+                                      const std::string& message) {
+  if (failure == FailureClass::kWorkerLost) return std::nullopt;
+  if (failure == FailureClass::kDataUnavailable && CountDataFailures(job) >= kDataFailuresMax) {
+    return fmt::format("{} ({} workers said so)", message, CountDataFailures(job));
+  }
+  const int32_t max = job.record.spec->scheduling.max_restarts;
+  if (job.status().failures_in_row < max) return std::nullopt;
+  return fmt::format(
+      "{} (failed {} times in a row without a new checkpoint; scheduling.max_restarts is {})",
+      message, job.status().failures_in_row + 1, max);
+}
+
+}  // namespace
+
+void StartAttempt(Transaction& tx, const Job& job, const base::WorkerId& worker, int32_t slot) {
+  ++tx.counters().queue_waits;
+  tx.counters().queue_wait_seconds +=
+      std::max(0.0, absl::ToDoubleSeconds(tx.now().wall - ReadySince(job)));
+  store::AttemptRecord attempt;
+  attempt.epoch = job.status().newest_epoch + 1;
+  attempt.worker = worker;
+  attempt.incarnation = tx.facts().workers.at(worker).record.incarnation;
+  attempt.slot = slot;
+  attempt.start_time = tx.now().wall;
+  tx.UpdateStatus(job, [&](store::JobStatus& status) {
+    status.newest_epoch = attempt.epoch;
+    EnterState(tx, job, status, Trigger::kPlaced);
+  });
+  tx.Do(store::PutAttempt{job.record.id, std::move(attempt)});
+  tx.sightings().attempts[job.record.sequence] = {.progress_at = tx.now().steady};
+  SetAttemptTimer(tx, job);
+}
+
+void BeginTraining(Transaction& tx, const Job& job) {
+  if (job.status().state != JobState::kStarting) return;
+  const bool first = job.status().start_time == absl::InfiniteFuture();
+  tx.UpdateStatus(job, [&](store::JobStatus& status) {
+    if (first) status.start_time = tx.now().wall;
+    EnterState(tx, job, status, Trigger::kStarted);
+  });
+  const int32_t deadline = job.record.spec->scheduling.deadline_seconds;
+  if (first && deadline > 0) {
+    tx.timers().Set({Kind::kDeadline, job.record.sequence},
+                    tx.now().steady + absl::Seconds(deadline));
+  }
+}
+
+void StopAttempt(Transaction& tx, const Job& job, StopReason reason) {
+  tx.UpdateAttempt(job, [&](store::AttemptRecord& attempt) { attempt.stop = reason; });
+  if (reason == StopReason::kCancel) {
+    tx.UpdateStatus(job, [&](store::JobStatus& status) {
+      status.cancel_time = tx.now().wall;
+      EnterState(tx, job, status, Trigger::kCancel);
+    });
+  } else {
+    tx.UpdateStatus(job, [](store::JobStatus& status) { ++status.version; });
+  }
+  SetAttemptTimer(tx, job);
+}
+
+void LoseAttempt(Transaction& tx, const Job& job, FailureClass failure,
+                 const std::string& message) {
+  const StopReason stop = job.live()->stop;
+  if (stop == StopReason::kNone) SuspectPlace(tx, job, failure, message);
+  EndAttempt(tx, job, stop == StopReason::kDeadline ? FailureClass::kDeadline : failure, message);
+  if (job.status().state == JobState::kCancelling) {
+    return EndJob(tx, job, Trigger::kStopped, FailureClass::kNone, "cancelled; " + message);
+  }
+  if (tx.sightings().overdue.contains(job.record.sequence)) {
+    return EndJob(tx, job, Trigger::kExpired, FailureClass::kDeadline, DeadlineMessage(job));
+  }
+  if (!cluster::IsRetryable(failure)) return EndJob(tx, job, Trigger::kFailed, failure, message);
+  if (const auto why = WhyNoRetry(job, failure, message)) {
+    return EndJob(tx, job, Trigger::kFailed, failure, *why);
+  }
+  const bool waits = failure != FailureClass::kWorkerLost;
+  QueueAgain(tx, job, failure, waits ? BackOff(job) : absl::ZeroDuration(), message);
+}
+
+void ReturnAttempt(Transaction& tx, const Job& job, const std::string& message) {
+  if (job.live()->stop != StopReason::kNone) {
+    return LoseAttempt(tx, job, FailureClass::kNone, message);
+  }
+  EndAttempt(tx, job, FailureClass::kNone, message);
+  if (tx.sightings().overdue.contains(job.record.sequence)) {
+    return EndJob(tx, job, Trigger::kExpired, FailureClass::kDeadline, DeadlineMessage(job));
+  }
+  QueueAgain(tx, job, FailureClass::kNone,
+             absl::Seconds(job.record.spec->scheduling.restart_backoff_seconds), message);
+}
+
+void CompleteAttempt(Transaction& tx, const Job& job, const store::JobResult& result) {
+  TrustPlace(tx, job);
+  EndAttempt(tx, job, FailureClass::kNone, "succeeded");
+  tx.UpdateStatus(job, [&](store::JobStatus& status) {
+    status.progress.step = result.steps;
+    status.progress.eta_seconds = 0;
+    status.result = result;
+  });
+  EndJob(tx, job, Trigger::kSucceeded, FailureClass::kNone,
+         fmt::format("succeeded after {} steps", result.steps));
+}
+
+void EndJob(Transaction& tx, const Job& job, Trigger trigger, FailureClass failure,
+            const std::string& message) {
+  tx.UpdateStatus(job, [&](store::JobStatus& status) {
+    status.message = Cut(message);
+    if (trigger == Trigger::kFailed || trigger == Trigger::kExpired) {
+      status.failure_class = failure;
+      ++tx.counters().failures[static_cast<size_t>(failure)];
+    }
+    EnterState(tx, job, status, trigger);
+  });
+}
+
+absl::Duration HangLimit(const Options& options, const AttemptSighting& sighting) {
+  const auto median = sighting.step_clock.MedianStep();
+  return std::max(options.hang_limit, median ? *median * options.hang_steps : absl::ZeroDuration());
+}
+
+void SetAttemptTimer(Transaction& tx, const Job& job) {
+  const AttemptSighting& sighting = tx.sightings().attempts.at(job.record.sequence);
+  absl::Duration due = sighting.progress_at;
+  if (job.live()->stop != StopReason::kNone) {
+    due = tx.now().steady + absl::Seconds(job.record.spec->scheduling.grace_seconds) +
+          tx.options().cancel_margin;
+  } else if (job.status().state == JobState::kStarting) {
+    due += tx.options().start_limit;
+  } else {
+    due += HangLimit(tx.options(), sighting);
+  }
+  tx.timers().Set({Kind::kAttempt, job.record.sequence}, due);
+}
+
+void HandleDeadline(Transaction& tx, const Job& job) {
+  if (cluster::IsFinal(job.status().state)) return;
+  tx.sightings().overdue.insert(job.record.sequence);
+  const store::AttemptRecord* const live = job.live();
+  if (live == nullptr) {
+    return EndJob(tx, job, Trigger::kExpired, FailureClass::kDeadline, DeadlineMessage(job));
+  }
+  if (live->stop != StopReason::kNone) return;
+  // Its worker may hold a success that was reached in time: hear it first.
+  const auto worker = tx.sightings().workers.find(live->worker);
+  const bool heard =
+      worker != tx.sightings().workers.end() && worker->second.confirmed && !worker->second.silent;
+  if (!heard || tx.sightings().attempts.at(job.record.sequence).events_pending > 0) return;
+  StopAttempt(tx, job, StopReason::kDeadline);
+}
+
+void TrustPlace(Transaction& tx, const Job& job) {
+  tx.sightings().attempts.at(job.record.sequence).stepped = true;
+  const store::AttemptRecord& attempt = *job.live();
+  const auto worker = tx.sightings().workers.find(attempt.worker);
+  if (worker == tx.sightings().workers.end()) return;
+  const size_t suspects = worker->second.slots.erase(attempt.slot) +
+                          worker->second.data.erase(job.record.spec->data.name);
+  if (suspects > 0) tx.Reconsider(attempt.worker);
+}
+
+}  // namespace bsnn::commands

@@ -1,0 +1,64 @@
+/// How attempts begin and end, and what that makes of their jobs.
+///
+/// Who is to blame decides what follows. USER_ERROR is what the spec alone can say: the job fails.
+/// DATA_UNAVAILABLE: other workers are tried; final once kDataFailuresMax of them said so.
+/// INFRASTRUCTURE and HANG count as failures of the job; a new checkpoint sets the count and the
+/// back-off to 0. A lost worker is no failure of the job: it is queued again at once. A worker that
+/// gives an attempt back in order (it drains) is none either.
+#pragma once
+
+#include <string>
+
+#include "server/cluster/job_states.h"
+#include "server/commands/transaction.h"
+
+namespace bsnn::commands {
+
+using cluster::Trigger;
+using store::FailureClass;
+using store::JobState;
+using store::StopReason;
+
+/// So many different workers must lack a job's data before it fails.
+inline constexpr int kDataFailuresMax = 3;
+/// The longest pause before a job is placed again.
+inline constexpr absl::Duration kBackOffMax = absl::Minutes(5);
+
+/// Puts the job, which has no live attempt, on a slot.
+void StartAttempt(Transaction& tx, const cluster::Job& job, const base::WorkerId& worker,
+                  int32_t slot);
+
+/// The trainer has reported its start: STARTING becomes RUNNING, and its deadline begins to count.
+void BeginTraining(Transaction& tx, const cluster::Job& job);
+
+/// Asks the live attempt to stop; it is ended when the grace is over.
+void StopAttempt(Transaction& tx, const cluster::Job& job, StopReason reason);
+
+/// The live attempt ended by `failure`: the job is queued again, or fails, or (where it was to
+/// stop) is CANCELLED or EXPIRED.
+void LoseAttempt(Transaction& tx, const cluster::Job& job, FailureClass failure,
+                 const std::string& message);
+
+/// The live attempt stopped because its worker asked it to: that is no failure of the job.
+void ReturnAttempt(Transaction& tx, const cluster::Job& job, const std::string& message);
+
+/// The live attempt succeeded; its checkpoint is in the catalogue.
+void CompleteAttempt(Transaction& tx, const cluster::Job& job, const store::JobResult& result);
+
+/// The job ends without a live attempt.
+void EndJob(Transaction& tx, const cluster::Job& job, Trigger trigger, FailureClass failure,
+            const std::string& message);
+
+/// Sets the timer of what the live attempt is waited for at most.
+void SetAttemptTimer(Transaction& tx, const cluster::Job& job);
+/// How long a running attempt may take no step.
+absl::Duration HangLimit(const Options& options, const AttemptSighting& sighting);
+
+/// The job's deadline has passed: a queued job ends; a live attempt is asked to stop, once its
+/// worker has called and has nothing left to report.
+void HandleDeadline(Transaction& tx, const cluster::Job& job);
+
+/// The live attempt has taken a step: its place is as it should be.
+void TrustPlace(Transaction& tx, const cluster::Job& job);
+
+}  // namespace bsnn::commands

@@ -1,0 +1,297 @@
+#include "server/commands/workers.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "base/fault.h"
+#include "base/limits.h"
+#include "base/status.h"
+#include "server/commands/attempts.h"
+
+namespace bsnn::commands {
+namespace {
+
+using cluster::Job;
+using cluster::Worker;
+using Kind = TimerKey::Kind;
+
+absl::Status CheckSlots(const std::vector<store::Slot>& slots) {
+  std::vector<base::FieldFault> faults;
+  if (slots.empty() || slots.size() > base::kSlotsPerWorkerMax) {
+    faults.push_back({"slots", fmt::format("{} slots", slots.size()),
+                      fmt::format("1 to {}", base::kSlotsPerWorkerMax)});
+  }
+  std::set<int32_t> seen;
+  for (size_t i = 0; i < slots.size() && faults.size() < 8; ++i) {
+    const store::Slot& slot = slots[i];
+    if (slot.index < 0 || slot.index >= std::ssize(slots) || !seen.insert(slot.index).second) {
+      faults.push_back({fmt::format("slots[{}].index", i), std::to_string(slot.index),
+                        "each of 0 to the number of slots - 1, once"});
+    }
+    if (slot.device != spec::Device::kCpu && slot.device != spec::Device::kCuda) {
+      faults.push_back({fmt::format("slots[{}].device", i), std::string(spec::ToWord(slot.device)),
+                        "cpu, cuda"});
+    }
+  }
+  return faults.empty() ? absl::OkStatus() : base::InvalidFields(faults);
+}
+
+/// Two machines must not take each other's attempts: an id is free when its worker is silent, or
+/// when the newcomer is that worker after a restart.
+absl::Status CheckIncarnation(const Worker& held, const WorkerSighting& seen,
+                              const RegisterWorkerRequest& request) {
+  const std::string& incarnation = held.record.incarnation;
+  if (incarnation == request.incarnation || held.record.lost || seen.silent ||
+      request.replaces_incarnation == incarnation) {
+    return absl::OkStatus();
+  }
+  return base::WithReason(
+      absl::AlreadyExistsError(fmt::format(
+          "worker id {} is in use by a worker on host '{}' that called lately; give this one "
+          "another id (--id)",
+          request.id.value(), held.record.hostname)),
+      {"WORKER_ID_IN_USE", {{"worker", request.id.value()}, {"hostname", held.record.hostname}}});
+}
+
+absl::Duration LeaseOf(const Options& options, const WorkerSighting& seen) {
+  return seen.confirmed ? options.lease : std::max(options.lease, options.recovery_min);
+}
+
+/// The worker's word on one live attempt of it.
+void NoteReport(Transaction& tx, const Job& job, const AttemptReport& report) {
+  AttemptSighting& seen = tx.sightings().attempts.at(job.record.sequence);
+  const bool ended = report.phase == Phase::kEnded && seen.phase != Phase::kEnded;
+  const bool moved =
+      report.phase == Phase::kEnded && (report.upload_bytes_left != seen.upload_bytes_left ||
+                                        report.events_pending < seen.events_pending);
+  seen.phase = report.phase;
+  seen.events_pending = report.events_pending;
+  seen.upload_bytes_left = report.upload_bytes_left;
+  if ((ended || moved) && job.live()->stop == StopReason::kNone) {
+    seen.progress_at = tx.now().steady;
+    SetAttemptTimer(tx, job);
+  }
+}
+
+AttemptOrder OrderOf(const Job& job, bool worker_has_it) {
+  const store::AttemptRecord& attempt = *job.live();
+  AttemptOrder order;
+  order.job = job.record.id;
+  order.epoch = attempt.epoch;
+  if (attempt.stop != StopReason::kNone) {
+    order.action = Action::kStop;
+    order.grace = absl::Seconds(job.record.spec->scheduling.grace_seconds);
+    return order;
+  }
+  order.action = Action::kRun;
+  order.slot = attempt.slot;
+  if (worker_has_it) return order;
+  order.spec = job.record.spec;
+  for (auto item = job.checkpoints.rbegin(); item != job.checkpoints.rend(); ++item) {
+    if (std::ssize(order.checkpoints) == base::kCheckpointsInOrderMax) break;
+    order.checkpoints.push_back(item->second.id);
+  }
+  return order;
+}
+
+std::map<std::pair<base::JobId, int32_t>, const AttemptReport*> ByAttempt(
+    const SynchronizeRequest& request) {
+  std::map<std::pair<base::JobId, int32_t>, const AttemptReport*> reports;
+  for (const AttemptReport& report : request.attempts) {
+    reports[{report.job, report.epoch}] = &report;
+  }
+  return reports;
+}
+
+}  // namespace
+
+absl::Status UnknownWorker(const base::WorkerId& worker) {
+  return base::WithReason(
+      absl::NotFoundError(fmt::format("worker {} is not registered", worker.value())),
+      {"WORKER_UNKNOWN", {{"worker", worker.value()}}});
+}
+
+absl::Status RegisterWorker(Transaction& tx, const RegisterWorkerRequest& request) {
+  RETURN_IF_ERROR(CheckSlots(request.slots));
+  const Worker* const held = tx.facts().FindWorker(request.id);
+  if (held == nullptr && std::ssize(tx.facts().workers) >= base::kWorkersMax) {
+    return base::WithReason(
+        absl::ResourceExhaustedError(fmt::format("{} workers are registered", base::kWorkersMax)),
+        {"LIMIT_EXCEEDED", {{"limit", "workers"}}});
+  }
+  if (held != nullptr) {
+    RETURN_IF_ERROR(CheckIncarnation(*held, tx.sightings().workers[request.id], request));
+    if (held->record.incarnation != request.incarnation && !held->record.lost) {
+      LoseWorker(tx, request.id, fmt::format("worker {} was restarted", request.id.value()));
+    }
+  }
+  store::WorkerRecord record;
+  record.id = request.id;
+  record.incarnation = request.incarnation;
+  record.slots = request.slots;
+  record.version = request.version;
+  record.hostname = request.hostname;
+  record.labels = request.labels;
+  record.data_sets = request.data_sets;
+  record.spec_version = request.spec_version;
+  record.register_time = tx.now().wall;
+  record.last_seen_time = tx.now().wall;
+  tx.Do(store::PutWorker{std::move(record)});
+  // Whoever restarted it may have mended what was wrong: nothing is held against it.
+  tx.sightings().workers[request.id] = {};
+  HearWorker(tx, request.id);
+  return absl::OkStatus();
+}
+
+void HearWorker(Transaction& tx, const base::WorkerId& worker) {
+  WorkerSighting& seen = tx.sightings().workers[worker];
+  const store::WorkerRecord& record = tx.facts().workers.at(worker).record;
+  if (!seen.confirmed || seen.silent || record.lost) {
+    tx.Reconsider(worker);
+    for (const auto& [slot, job] : tx.facts().workers.at(worker).used) tx.Reconsider(job);
+  }
+  seen.last_seen = tx.now().steady;
+  seen.last_seen_wall = tx.now().wall;
+  seen.confirmed = true;
+  seen.silent = false;
+  if (record.lost) {
+    store::WorkerRecord back = record;
+    back.lost = false;
+    back.last_seen_time = tx.now().wall;
+    tx.Do(store::PutWorker{std::move(back)});
+  }
+  tx.timers().Clear({Kind::kWorkerForget, 0, worker});
+  SetWorkerTimers(tx, worker);
+}
+
+void SetWorkerTimers(Transaction& tx, const base::WorkerId& worker) {
+  const WorkerSighting& seen = tx.sightings().workers.at(worker);
+  const absl::Duration lease = LeaseOf(tx.options(), seen);
+  tx.timers().Set({Kind::kWorkerSilent, 0, worker}, seen.last_seen + lease);
+  tx.timers().Set({Kind::kWorkerLost, 0, worker},
+                  seen.last_seen + std::max(lease, tx.options().lost_after));
+}
+
+void SilenceWorker(Transaction& tx, const base::WorkerId& worker) {
+  WorkerSighting& seen = tx.sightings().workers.at(worker);
+  seen.silent = true;
+  ++tx.counters().leases_expired;
+  tx.Reconsider(worker);
+  for (const auto& [slot, job] : tx.facts().workers.at(worker).used) tx.Reconsider(job);
+}
+
+void LoseWorker(Transaction& tx, const base::WorkerId& worker, std::optional<std::string> why) {
+  const WorkerSighting& seen = tx.sightings().workers.at(worker);
+  const absl::Duration silence = tx.now().steady - seen.last_seen;
+  if (!why) {
+    why = fmt::format("worker {} was silent for {:.0f} s", worker.value(),
+                      absl::ToDoubleSeconds(silence));
+  }
+  store::WorkerRecord record = tx.facts().workers.at(worker).record;
+  record.lost = true;
+  record.last_seen_time = tx.now().wall - silence;
+  tx.Do(store::PutWorker{std::move(record)});
+  const auto used = tx.facts().workers.at(worker).used;
+  for (const auto& [slot, job] : used) {
+    LoseAttempt(tx, *tx.facts().FindJob(job), FailureClass::kWorkerLost, *why);
+  }
+  tx.timers().Clear({Kind::kWorkerSilent, 0, worker});
+  tx.timers().Clear({Kind::kWorkerLost, 0, worker});
+  tx.timers().Set({Kind::kWorkerForget, 0, worker}, tx.now().steady + tx.options().worker_linger);
+}
+
+void ForgetWorker(Transaction& tx, const base::WorkerId& worker) {
+  tx.timers().Clear({Kind::kProbe, 0, worker});
+  tx.sightings().workers.erase(worker);
+  tx.Do(store::DeleteWorker{worker});
+}
+
+absl::Status NoteSynchronize(Transaction& tx, const SynchronizeRequest& request) {
+  const Worker* const worker = tx.facts().FindWorker(request.worker);
+  if (worker == nullptr || worker->record.incarnation != request.incarnation) {
+    return UnknownWorker(request.worker);
+  }
+  HearWorker(tx, request.worker);
+  WorkerSighting& seen = tx.sightings().workers.at(request.worker);
+  // A call that was overtaken by a later one says what is no longer so.
+  if (request.number > 0 && request.number <= seen.newest_number) return absl::OkStatus();
+  seen.newest_number = request.number;
+  if (seen.draining != request.draining) tx.Reconsider(request.worker);
+  seen.draining = request.draining;
+
+  const auto reports = ByAttempt(request);
+  const auto used = worker->used;
+  for (const auto& [slot, sequence] : used) {
+    const Job& job = *tx.facts().FindJob(sequence);
+    const auto report = reports.find({job.record.id, job.live()->epoch});
+    if (report != reports.end()) {
+      NoteReport(tx, job, *report->second);
+    } else if (job.live()->stop != StopReason::kNone) {
+      LoseAttempt(tx, job, FailureClass::kNone, "its worker does not run it");
+      continue;
+    }
+    if (tx.sightings().overdue.contains(sequence)) HandleDeadline(tx, job);
+  }
+  return absl::OkStatus();
+}
+
+OrdersFor MakeOrders(const Options& options, const State& state,
+                     const SynchronizeRequest& request) {
+  OrdersFor orders;
+  orders.reply.next_call = options.next_call;
+  auto reports = ByAttempt(request);
+  for (const auto& [slot, sequence] : state.facts.workers.at(request.worker).used) {
+    const Job& job = *state.facts.FindJob(sequence);
+    const bool known = reports.erase({job.record.id, job.live()->epoch}) > 0;
+    orders.reply.orders.push_back(OrderOf(job, known));
+    if (!known || job.status().state != JobState::kRunning ||
+        job.live()->stop != StopReason::kNone) {
+      orders.reply.next_call = options.next_call_busy;
+    }
+    orders.jobs.push_back(sequence);
+  }
+  // What is left is not live. Not named in the reply, it is killed and forgotten: that its end is
+  // durable is therefore a condition of the reply.
+  for (const auto& [key, report] : reports) {
+    orders.reply.next_call = options.next_call_busy;
+    const Job* const job = state.facts.FindJob(key.first);
+    if (job != nullptr) orders.jobs.push_back(job->record.sequence);
+    orders.rests_on_deletions |= job == nullptr;
+  }
+  return orders;
+}
+
+std::optional<policy::Offer> OfferOf(const Worker& worker, const WorkerSighting& seen,
+                                     absl::Duration now, Timers& timers) {
+  const TimerKey probe{Kind::kProbe, 0, worker.record.id};
+  timers.Clear(probe);
+  if (worker.record.lost || seen.silent || seen.draining || !seen.confirmed) return std::nullopt;
+  absl::Duration next_probe = absl::InfiniteDuration();
+  policy::Offer offer;
+  if (worker.record.data_sets) {
+    offer.data.emplace();
+    for (const store::DataSet& set : *worker.record.data_sets) offer.data->insert(set.name);
+  }
+  for (const auto& [name, health] : seen.data) {
+    if (health.IsTrusted(now)) continue;
+    offer.missing_data.insert(name);
+    next_probe = std::min(next_probe, health.probe_at);
+  }
+  for (const store::Slot& slot : worker.record.slots) {
+    const auto device = static_cast<size_t>(slot.device);
+    const auto health = seen.slots.find(slot.index);
+    if (health != seen.slots.end() && !health->second.IsTrusted(now)) {
+      next_probe = std::min(next_probe, health->second.probe_at);
+      continue;
+    }
+    ++offer.slots[device];
+    if (!worker.used.contains(slot.index)) offer.free[device].insert(slot.index);
+  }
+  timers.Set(probe, next_probe);
+  return offer;
+}
+
+}  // namespace bsnn::commands
