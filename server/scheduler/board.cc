@@ -1,5 +1,6 @@
 #include "server/scheduler/board.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -125,8 +126,10 @@ void Board::AddCount(const WorkerCount& count, int64_t sign) {
 
 policy::Plan Board::Decide(absl::Duration now) {
   policy::Plan plan = policy::Decide({wants_, offers_});
-  // Some 100 ns a place that was looked at, and nine times as long for everything else.
-  decide_at_ = now + absl::Microseconds(1) * plan.work;
+  // Some 100 ns a place that was looked at, and nine times as long for everything else. Small
+  // boards are decided at once.
+  constexpr int64_t kFreeWork = 1000;
+  decide_at_ = now + absl::Microseconds(std::max<int64_t>(0, plan.work - kFreeWork));
   dirty_ = false;
   reasons_ = plan.reasons;
   return plan;

@@ -46,6 +46,7 @@ void ModelWorker::Step() {
   if (!is_up_) {
     if (world_.time() < start_at_) return;
     is_up_ = true;
+    replaces_ = incarnation_;  // a worker keeps it in its work folder
     incarnation_ = fmt::format("run-{}", ++runs_);
     table_ = std::make_unique<agent::AttemptTable>(slots_);
   }
@@ -77,10 +78,19 @@ void ModelWorker::Send(Call& call, std::function<Answer(int64_t id)> serve) {
 }
 
 void ModelWorker::Register() {
-  scheduler::RegisterWorkerRequest request{id_, incarnation_, {}, "1", "host"};
+  scheduler::RegisterWorkerRequest request;
+  request.id = id_;
+  request.incarnation = incarnation_;
+  request.replaces_incarnation = replaces_;
+  request.version = "1";
+  request.hostname = "host";
   for (int32_t i = 0; i < slots_; ++i) request.slots.push_back({i, spec::Device::kCpu, "", 0});
   Send(register_, [this, request](int64_t id) -> Answer {
     const auto view = world_.coordinator().RegisterWorker(world_.now(), request);
+    if (absl::IsAlreadyExists(view.status())) {
+      // Of a run before the newest, on its way until now; or this run's predecessor never arrived.
+      return {.ticket = world_.ErrorTicket(), .arrive = [this, id] { World::Take(register_, id); }};
+    }
     if (!view.ok()) world_.ledger().Fault("register: " + view.status().ToString());
     return {.ticket = view->ticket, .arrive = [this, id] {
               if (World::Take(register_, id)) registered_ = true;
@@ -89,7 +99,7 @@ void ModelWorker::Register() {
 }
 
 void ModelWorker::Synchronize() {
-  scheduler::SynchronizeRequest request{id_, incarnation_, {}, false};
+  scheduler::SynchronizeRequest request{.worker = id_, .incarnation = incarnation_};
   for (const agent::Report& report : table_->Reports()) {
     request.attempts.push_back({report.key.job, report.key.epoch,
                                 static_cast<scheduler::Phase>(static_cast<int>(report.phase) + 1)});

@@ -60,6 +60,7 @@ class ModelWorker {
   const int slots_;
   int runs_ = 0;
   std::string incarnation_;
+  std::string replaces_;  // the incarnation before
   bool is_up_ = false;
   bool registered_ = false;
   absl::Duration start_at_;

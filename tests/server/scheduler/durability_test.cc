@@ -34,12 +34,13 @@ TEST_F(Durability, TheLossOfAnAttemptIsToldWhenItIsOnDisk) {
   Run();
   const EventBatch late = BatchOf("one", {At(5)});
   store_->Hold();
-  Pass(options_.lease + absl::Seconds(1));
+  Pass(options_.lost_after + absl::Seconds(1));
   EXPECT_EQ(ReasonOf(scheduler_->AcceptEvents(now(), late).status()), "ATTEMPT_FENCED");
   EXPECT_GT(scheduler_->LastTicket(), store_->Durable()) << "what that error rests on";
   const auto reply =
-      scheduler_->Synchronize(now(), {W("w1"), "1", {{J("one"), 1, Phase::kTraining}}, false});
-  EXPECT_THAT(reply->value.orders, SizeIs(0));
+      scheduler_->Synchronize(now(), {.worker = W("w1"), .incarnation = "1", .attempts = {{J("one"), 1, Phase::kTraining}}});
+  ASSERT_THAT(reply->value.orders, SizeIs(1));
+  EXPECT_EQ(reply->value.orders[0].epoch, 2) << "the worker is back, and attempt 1 is not named";
   EXPECT_GT(reply->ticket, store_->Durable()) << "or its trainer would be killed for nothing";
   store_->Crash();
   Start();
@@ -53,7 +54,7 @@ TEST_F(Durability, AnAttemptOfADeletedJobIsForgottenWhenTheDeletionIsOnDisk) {
   ASSERT_TRUE(Say("one", Failure(spec::TrainerFailure::kUserError, "x")).ok());
   const auto deleted = scheduler_->DeleteJob(now(), J("one"), "");
   const auto reply =
-      scheduler_->Synchronize(now(), {W("w1"), "1", {{J("one"), 1, Phase::kEnded}}, false});
+      scheduler_->Synchronize(now(), {.worker = W("w1"), .incarnation = "1", .attempts = {{J("one"), 1, Phase::kEnded}}});
   EXPECT_GE(reply->ticket, deleted->ticket);
 }
 
@@ -74,7 +75,7 @@ TEST_F(Durability, AnEpochThatWasToldIsNot) {
   Create("one");
   Sync("w1");
   store_->Hold();
-  Pass(options_.lease + absl::Seconds(1));
+  Pass(options_.lost_after + absl::Seconds(1));
   store_->Release();
   store_->Crash();
   Start();

@@ -115,7 +115,7 @@ TEST_F(Limits, OrdersOfferOnlyTheNewestCheckpoints) {
 
 TEST_F(Limits, ALostWorkerIsListedForAWhile) {
   AddWorker("w1");
-  Pass(options_.lease + absl::Seconds(1));
+  Pass(options_.lost_after + absl::Seconds(1));
   EXPECT_EQ(scheduler_->TakeSnapshot(now()).workers_lost, 1);
   Pass(options_.worker_linger);
   EXPECT_EQ(ReasonOf(scheduler_->GetWorker(now(), W("w1")).status()), "WORKER_UNKNOWN");

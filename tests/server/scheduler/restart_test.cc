@@ -28,7 +28,7 @@ TEST_F(Restart, LosesWorkersThatDoNotComeBack) {
   Create("one");
   Sync("w1");
   Start();
-  Pass(options_.lease + absl::Seconds(1));
+  Pass(options_.lost_after + absl::Seconds(1));
   EXPECT_EQ(StateOf("one"), JobState::kQueued);
   EXPECT_EQ(Get("one").attempts[0].failure_class, FailureClass::kWorkerLost);
 }

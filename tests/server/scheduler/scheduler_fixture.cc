@@ -58,6 +58,8 @@ void SchedulerFixture::AddWorker(const std::string& worker, int slots,
   RegisterWorkerRequest request;
   request.id = W(worker);
   request.incarnation = incarnation;
+  request.replaces_incarnation = incarnations_[worker];
+  incarnations_[worker] = incarnation;
   request.version = "0.1.0";
   request.hostname = "host";
   for (int32_t i = 0; i < slots; ++i) request.slots.push_back({i, device, "", 0});
