@@ -22,8 +22,8 @@ std::vector<std::string> FieldsOf(const absl::Status& status) {
 
 ApiFixture::ApiFixture(const ApiOptions& options) : gate_(options) {
   blobs_ = *blob::FileBlobStore::Make(folder_ / "blobs");
-  scheduler_ = *scheduler::Scheduler::Make({}, store_, telemetry_, &hub_,
-                                           [this] { return bits_++ * 7919; });
+  scheduler_ =
+      *scheduler::Scheduler::Make({}, store_, telemetry_, &hub_, [this] { return bits_++ * 7919; });
   scheduler_->Begin({clock_.Now(), clock_.Steady()});
   backend_ = std::make_unique<Backend>(
       Backend{*scheduler_, store_, *blobs_, clock_, disk_, history_, hub_, stats_});

@@ -88,8 +88,9 @@ TEST_F(Attempts, OfARestartedWorkerAreLostAtOnce) {
   AddWorker("w1", 1, "2");
   EXPECT_EQ(Get("one").attempts[0].failure_class, FailureClass::kWorkerLost);
   EXPECT_EQ(Get("one").attempts[1].worker, W("w1"));
-  EXPECT_EQ(ReasonOf(scheduler_->Synchronize(now(), {.worker = W("w1"), .incarnation = "1"}).status()),
-            "WORKER_UNKNOWN");
+  EXPECT_EQ(
+      ReasonOf(scheduler_->Synchronize(now(), {.worker = W("w1"), .incarnation = "1"}).status()),
+      "WORKER_UNKNOWN");
 }
 
 TEST_F(Attempts, AreLostOnlyUpToTheLimitOfRestarts) {

@@ -37,8 +37,9 @@ TEST_F(Durability, TheLossOfAnAttemptIsToldWhenItIsOnDisk) {
   Pass(options_.lost_after + absl::Seconds(1));
   EXPECT_EQ(ReasonOf(scheduler_->AcceptEvents(now(), late).status()), "ATTEMPT_FENCED");
   EXPECT_GT(scheduler_->LastTicket(), store_->Durable()) << "what that error rests on";
-  const auto reply =
-      scheduler_->Synchronize(now(), {.worker = W("w1"), .incarnation = "1", .attempts = {{J("one"), 1, Phase::kTraining}}});
+  const auto reply = scheduler_->Synchronize(
+      now(),
+      {.worker = W("w1"), .incarnation = "1", .attempts = {{J("one"), 1, Phase::kTraining}}});
   ASSERT_THAT(reply->value.orders, SizeIs(1));
   EXPECT_EQ(reply->value.orders[0].epoch, 2) << "the worker is back, and attempt 1 is not named";
   EXPECT_GT(reply->ticket, store_->Durable()) << "or its trainer would be killed for nothing";
@@ -53,8 +54,8 @@ TEST_F(Durability, AnAttemptOfADeletedJobIsForgottenWhenTheDeletionIsOnDisk) {
   store_->Hold();
   ASSERT_TRUE(Say("one", Failure(spec::TrainerFailure::kUserError, "x")).ok());
   const auto deleted = scheduler_->DeleteJob(now(), J("one"), "");
-  const auto reply =
-      scheduler_->Synchronize(now(), {.worker = W("w1"), .incarnation = "1", .attempts = {{J("one"), 1, Phase::kEnded}}});
+  const auto reply = scheduler_->Synchronize(
+      now(), {.worker = W("w1"), .incarnation = "1", .attempts = {{J("one"), 1, Phase::kEnded}}});
   EXPECT_GE(reply->ticket, deleted->ticket);
 }
 

@@ -20,7 +20,8 @@ TEST_F(Restart, KeepsLiveAttemptsAndTheirWorkersReportIn) {
   EXPECT_THAT(Sync("w1"), SizeIs(1)) << "the worker need not register again";
   ASSERT_TRUE(scheduler_->AcceptEvents(now(), next).ok());
   EXPECT_EQ(Get("one").record.status.progress.step, 20);
-  EXPECT_EQ(telemetry_->TakeSample(now().steady, 100).jobs.at(0).series.at(0).value, 0.5) << "series are there at once";
+  EXPECT_EQ(telemetry_->TakeSample(now().steady, 100).jobs.at(0).series.at(0).value, 0.5)
+      << "series are there at once";
 }
 
 TEST_F(Restart, LosesWorkersThatDoNotComeBack) {

@@ -11,8 +11,8 @@ void SchedulerFixture::Start() {
   telemetry_ = std::make_unique<telemetry::Telemetry>(telemetry::Telemetry::Options{
       .series_per_job_max = base::kSeriesPerJobMax,
       .classify = [](const telemetry::SeriesKey&) { return telemetry::Shown::kPooled; }});
-  auto made = Scheduler::Make(options_, *store_, *telemetry_, this,
-                              [this] { return bits_++ * 7919; });
+  auto made =
+      Scheduler::Make(options_, *store_, *telemetry_, this, [this] { return bits_++ * 7919; });
   ASSERT_TRUE(made.ok()) << made.status();
   scheduler_ = *std::move(made);
   scheduler_->Begin(now_);
@@ -70,9 +70,9 @@ void SchedulerFixture::AddWorker(const std::string& worker, int slots,
 std::vector<AttemptOrder> SchedulerFixture::Sync(const std::string& worker,
                                                  const std::string& incarnation, bool draining) {
   auto reply = scheduler_->Synchronize(now_, {.worker = W(worker),
-                                             .incarnation = incarnation,
-                                             .attempts = held_[worker],
-                                             .draining = draining});
+                                              .incarnation = incarnation,
+                                              .attempts = held_[worker],
+                                              .draining = draining});
   EXPECT_TRUE(reply.ok()) << reply.status();
   if (!reply.ok()) return {};
   held_[worker].clear();

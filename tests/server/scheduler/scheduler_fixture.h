@@ -84,7 +84,7 @@ class SchedulerFixture : public testing::Test, public Observer {
  private:
   Instant now_{absl::FromUnixSeconds(1'700'000'000), absl::Seconds(1000)};
   uint64_t bits_ = 1;
-  std::map<std::string, std::string> incarnations_;            // newest of each worker
+  std::map<std::string, std::string> incarnations_;         // newest of each worker
   std::map<std::string, std::vector<AttemptReport>> held_;  // attempts of workers
 };
 
