@@ -24,8 +24,8 @@ struct Config {
   bool require_deadline = false;        ///< refuse unary calls that bring no deadline
   std::string log_level = "info";       ///< debug, info, warning, error
 
-  double lease_seconds = 15;            ///< 0.1 to 3600: a worker silent for longer gets nothing new
-  double lost_after_seconds = 180;      ///< 0.1 to 86400: a worker silent for longer is lost
+  double lease_seconds = 15;            ///< 0.1 to 3600: one silent for longer gets nothing new
+  double lost_after_seconds = 180;      ///< 0.1 to 86400: one silent for longer is lost
   double next_call_seconds = 1;         ///< 0.01 to 600: between a worker's calls, when quiet
   double next_call_busy_seconds = 0.2;  ///< 0.01 to 600: the same, while something changes
   double start_limit_seconds = 1800;  ///< 1 to 604800: longest time from placement to first report

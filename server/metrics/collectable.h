@@ -1,8 +1,8 @@
 /// The coordinator's metrics as Prometheus families: docs/metrics.md is the catalogue.
 ///
-/// Our own Collectable over plain samples, because prometheus-cpp's registry is linear in the series
-/// it removes. The samples are taken first and formatted without any lock but its own. At most
-/// limits.h kJobSeriesExposedMax series carry a job's id; beyond that the detail by layer goes
+/// Our own Collectable over plain samples, because prometheus-cpp's registry is linear in the
+/// series it removes. The samples are taken first and formatted without any lock but its own. At
+/// most limits.h kJobSeriesExposedMax series carry a job's id; beyond that the detail by layer goes
 /// first, and bsnn_metrics_series_dropped_total counts what was left out.
 #pragma once
 
