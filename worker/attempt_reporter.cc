@@ -95,6 +95,11 @@ int64_t AttemptReporter::pending() const {
   return dead_ ? 0 : relay_.pending();
 }
 
+int64_t AttemptReporter::upload_bytes_left() const {
+  const absl::MutexLock lock(&mutex_);
+  return dead_ ? 0 : std::max<int64_t>(0, relay_.UploadBytes() - uploaded_bytes_);
+}
+
 bool AttemptReporter::HasReported() const {
   const absl::MutexLock lock(&mutex_);
   return dead_ || relay_.finished();
@@ -201,7 +206,7 @@ void AttemptReporter::HandleFailure(const absl::Status& status) {
 
 // --- the uploading thread ---
 
-std::optional<spec::CheckpointWritten> AttemptReporter::WaitForUpload() {
+std::optional<agent::PendingUpload> AttemptReporter::WaitForUpload() {
   const absl::MutexLock lock(&mutex_);
   while (!dead_ && !relay_.finished()) {
     if (auto upload = relay_.NextUpload()) return upload;
@@ -213,8 +218,8 @@ std::optional<spec::CheckpointWritten> AttemptReporter::WaitForUpload() {
 void AttemptReporter::Upload() {
   base::Backoff backoff(options_.backoff, base::SystemRandomBits());
   int tries = 0;
-  while (const auto checkpoint = WaitForUpload()) {
-    if (UploadOne(*checkpoint, tries)) {
+  while (const auto upload = WaitForUpload()) {
+    if (UploadOne(*upload, tries)) {
       tries = 0;
       backoff.Reset();
     } else if (!calls_.Wait(backoff.Next())) {
@@ -224,12 +229,13 @@ void AttemptReporter::Upload() {
   ThreadEnded();
 }
 
-bool AttemptReporter::UploadOne(const spec::CheckpointWritten& checkpoint, int& tries) {
+bool AttemptReporter::UploadOne(const agent::PendingUpload& upload, int& tries) {
+  const spec::CheckpointWritten& checkpoint = upload.checkpoint;
   bool ended = true;
-  const absl::Status status = TryUpload(checkpoint, ended, tries);
+  const absl::Status status = TryUpload(upload, ended, tries);
+  uploaded_bytes_ = 0;
   if (!ended) {
-    base::LogDebug(fmt::format("event=upload_failed attempt={} step={} error=\"{}\"", name_,
-                               checkpoint.step, Text(status)));
+    WarnOfDelay(checkpoint, status);
     return false;
   }
   if (status.ok()) {
@@ -245,8 +251,25 @@ bool AttemptReporter::UploadOne(const spec::CheckpointWritten& checkpoint, int& 
   return true;
 }
 
-absl::Status AttemptReporter::TryUpload(const spec::CheckpointWritten& checkpoint, bool& ended,
+void AttemptReporter::WarnOfDelay(const spec::CheckpointWritten& checkpoint,
+                                  const absl::Status& status) {
+  const std::string text = fmt::format("event=upload_failed attempt={} step={} error=\"{}\"", name_,
+                                       checkpoint.step, Text(status));
+  // The first failure of a checkpoint is told to its user too; the rest is for those who look.
+  if (std::exchange(delayed_step_, checkpoint.step) == checkpoint.step) return base::LogDebug(text);
+  base::LogWarning(text);
+  if (calls_.cancelled()) return;
+  const absl::MutexLock lock(&mutex_);
+  relay_.AddLog(spec::Severity::kWarning,
+                fmt::format("the checkpoint of step {} is not stored yet: {}; it is tried again",
+                            checkpoint.step, Text(status)),
+                options_.clock.Now());
+  changed_.SignalAll();
+}
+
+absl::Status AttemptReporter::TryUpload(const agent::PendingUpload& upload, bool& ended,
                                         int& tries) {
+  const spec::CheckpointWritten& checkpoint = upload.checkpoint;
   if (checkpoint.folder != "checkpoints/" + artifact::CheckpointFolderName(checkpoint.step)) {
     return absl::InvalidArgumentError(
         fmt::format("its folder is '{}' (allowed: checkpoints/step-NNNNNNNN, its step)",
@@ -257,7 +280,9 @@ absl::Status AttemptReporter::TryUpload(const spec::CheckpointWritten& checkpoin
                                 {.worker = options_.client.identity().id,
                                  .key = options_.key,
                                  .folder = options_.folder / checkpoint.folder,
-                                 .checkpoint = checkpoint},
+                                 .checkpoint = checkpoint,
+                                 .after_event_sequence = upload.after_event_sequence,
+                                 .sent_bytes = &uploaded_bytes_},
                                 calls_);
   if (result.end != session::UploadEnd::kFailed) return result.status;
   const session::Failure failure = session::FailureOf(result.status);

@@ -8,6 +8,7 @@
 #include <absl/base/thread_annotations.h>
 #include <absl/synchronization/mutex.h>
 
+#include <atomic>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -61,6 +62,8 @@ class AttemptReporter {
 
   /// Events not acknowledged; 0 once dead.
   int64_t pending() const;
+  /// Of checkpoints that wait for their upload or are under way; 0 once dead.
+  int64_t upload_bytes_left() const;
   /// Nothing is left to say.
   bool HasReported() const;
   /// Destruction will not wait.
@@ -70,20 +73,23 @@ class AttemptReporter {
   void Publish();
   void Upload();
   std::vector<spec::Event> WaitForBatch();
-  std::optional<spec::CheckpointWritten> WaitForUpload();
+  std::optional<agent::PendingUpload> WaitForUpload();
   /// Publishes one batch; whether it was taken.
   bool PublishBatch(const std::vector<spec::Event>& batch);
   void HandleFailure(const absl::Status& status);
   /// One try; whether the upload has come to its end.
-  bool UploadOne(const spec::CheckpointWritten& checkpoint, int& tries);
-  absl::Status TryUpload(const spec::CheckpointWritten& checkpoint, bool& ended, int& tries);
+  bool UploadOne(const agent::PendingUpload& upload, int& tries);
+  absl::Status TryUpload(const agent::PendingUpload& upload, bool& ended, int& tries);
+  void WarnOfDelay(const spec::CheckpointWritten& checkpoint, const absl::Status& status);
   void Fence(const absl::Status& status);
   void ThreadEnded();
 
   const Options options_;
   const std::string name_;  ///< of the attempt, for logs
 
-  session::CallGroup calls_;  // own locking
+  session::CallGroup calls_;                 // own locking
+  std::atomic<int64_t> uploaded_bytes_ = 0;  // of the checkpoint under way
+  int64_t delayed_step_ = -1;                // the uploading thread's
 
   mutable absl::Mutex mutex_;
   absl::CondVar changed_;

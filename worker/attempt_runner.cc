@@ -83,8 +83,12 @@ void AttemptRunner::KillTrainer() {
 
 agent::Report AttemptRunner::GetReport() const {
   const int64_t pending = reporter_.pending();
+  const int64_t upload_bytes_left = reporter_.upload_bytes_left();
   const absl::MutexLock lock(&mutex_);
-  return {.key = order_.key, .phase = phase_, .events_pending = pending};
+  return {.key = order_.key,
+          .phase = phase_,
+          .events_pending = pending,
+          .upload_bytes_left = upload_bytes_left};
 }
 
 bool AttemptRunner::IsDone() const {

@@ -33,10 +33,13 @@ absl::StatusOr<std::unique_ptr<Worker>> Worker::Start(Config config, const base:
   ASSIGN_OR_RETURN(launcher::WorkFolder work, launcher::WorkFolder::Open(config.work));
   RETURN_IF_ERROR(work.CheckFree(static_cast<uint64_t>(config.disk_free_min_mib) << 20));
   session::Identity identity;
-  ASSIGN_OR_RETURN(identity.id, base::WorkerId::Make(config.id));
   ASSIGN_OR_RETURN(identity.slots, device::FindSlots(SlotOptionsOf(config)));
   const base::RandomBits bits = base::SystemRandomBits();
   identity.incarnation = fmt::format("{:016x}{:016x}", bits(), bits());
+  ASSIGN_OR_RETURN(const auto kept, work.TakeIdentity(config.id_is_default ? "" : config.id,
+                                                      config.id, identity.incarnation, bits));
+  ASSIGN_OR_RETURN(identity.id, base::WorkerId::Make(kept.id));
+  identity.replaces_incarnation = kept.replaces;
   identity.version = BSNN_VERSION;
   identity.hostname = config.hostname;
   base::LogInfo(fmt::format("event=started worker={} coordinator={} slots={} device={} work={}",
@@ -62,6 +65,7 @@ Worker::Worker(Config config, const base::Clock& clock, launcher::WorkFolder wor
              .client = client_,
              .channel = channel_,
              .changed = [this] { Wake(); }},
+      remover_([this] { Wake(); }),
       table_(static_cast<int>(client_.identity().slots.size())),
       backoff_(kBackoff, base::SystemRandomBits()) {}
 
@@ -150,7 +154,7 @@ absl::Duration Worker::Round() {
   if (outage_) base::LogInfo("event=coordinator_is_back");
   outage_ = false;
   backoff_.Reset();
-  Execute(table_.Apply(answer->orders));
+  Execute(table_.ApplyReply(answer->orders));
   return answer->next_call;
 }
 
@@ -213,15 +217,13 @@ void Worker::Sweep() {
     auto& [key, runner] = entry;
     if (!runner->IsDone()) return false;
     runner.reset();
-    const absl::Status removed = launcher::RemoveAttemptFolder(work_.AttemptPath(key));
-    if (!removed.ok()) {
-      base::LogError(
-          fmt::format("event=folder_not_removed error=\"{}\"", std::string(removed.message())));
-    }
-    base::LogInfo(fmt::format("event=attempt_forgotten attempt={}", key.ToText()));
-    table_.Gone(key);
+    remover_.Remove(key, work_.AttemptPath(key));
     return true;
   });
+  for (const agent::AttemptKey& key : remover_.TakeRemoved()) {
+    base::LogInfo(fmt::format("event=attempt_forgotten attempt={}", key.ToText()));
+    table_.Gone(key);
+  }
 }
 
 }  // namespace bsnn::worker

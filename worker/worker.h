@@ -16,6 +16,7 @@
 #include "worker/attempt_runner.h"
 #include "worker/config/config.h"
 #include "worker/launcher/attempt_folder.h"
+#include "worker/launcher/folder_remover.h"
 #include "worker/session/call_group.h"
 #include "worker/session/coordinator_client.h"
 
@@ -66,6 +67,7 @@ class Worker {
   session::CallGroup calls_;
 
   // Confined to the loop's thread.
+  launcher::FolderRemover remover_;  // own locking
   agent::AttemptTable table_;
   std::map<agent::AttemptKey, std::unique_ptr<AttemptRunner>> runners_;
   std::vector<std::pair<agent::AttemptKey, std::unique_ptr<AttemptRunner>>> leaving_;

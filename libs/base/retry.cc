@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/fault.h"
 
 namespace bsnn::base {
 
@@ -14,8 +13,6 @@ bool IsRetryable(const absl::Status& status) {
     case absl::StatusCode::kAborted:
     case absl::StatusCode::kDeadlineExceeded:
       return true;
-    case absl::StatusCode::kResourceExhausted:
-      return FaultsOf(status).empty();
     default:
       return false;
   }

@@ -10,8 +10,8 @@
 
 namespace bsnn::base {
 
-/// Whether trying the same call again may help: Unavailable, Aborted, DeadlineExceeded and
-/// ResourceExhausted without field faults. A call retried for DeadlineExceeded must be idempotent.
+/// Whether trying the same call again may help: Unavailable, Aborted and DeadlineExceeded. A call
+/// retried for DeadlineExceeded must be idempotent. ResourceExhausted is a limit, and final.
 bool IsRetryable(const absl::Status& status);
 
 struct BackoffOptions {

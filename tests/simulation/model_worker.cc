@@ -20,6 +20,7 @@ AttemptId IdOf(const agent::AttemptKey& key) { return {key.job.value(), key.epoc
 agent::Order ToAgent(const scheduler::AttemptOrder& order) {
   return {.key = {order.job, order.epoch},
           .action = static_cast<agent::Action>(static_cast<int>(order.action) - 1),
+          .has_spec = order.spec != nullptr,
           .spec = order.spec ? *order.spec : spec::JobSpec{},
           .slot = order.slot,
           .checkpoints = order.checkpoints,
@@ -102,7 +103,8 @@ void ModelWorker::Synchronize() {
   scheduler::SynchronizeRequest request{.worker = id_, .incarnation = incarnation_};
   for (const agent::Report& report : table_->Reports()) {
     request.attempts.push_back({report.key.job, report.key.epoch,
-                                static_cast<scheduler::Phase>(static_cast<int>(report.phase) + 1)});
+                                static_cast<scheduler::Phase>(static_cast<int>(report.phase) + 1),
+                                report.events_pending, report.upload_bytes_left});
   }
   Send(synchronize_, [this, request](int64_t id) -> Answer {
     const auto reply = world_.coordinator().Synchronize(world_.now(), request);
@@ -292,12 +294,13 @@ void ModelWorker::Upload(const agent::AttemptKey& key, Attempt& attempt) {
   const auto next = attempt.relay.NextUpload();
   if (attempt.fenced || !next) return;
   const scheduler::PublishRequest request{.source = {id_, key.job, key.epoch},
-                                          .step = next->step,
-                                          .epoch = next->epoch,
-                                          .digest = next->digest,
-                                          .files = {{"manifest.json", 10, next->digest}},
-                                          .accuracy_ratio = next->accuracy_ratio};
-  Send(attempt.upload, [this, key, request, checkpoint = *next](int64_t id) -> Answer {
+                                          .step = next->checkpoint.step,
+                                          .epoch = next->checkpoint.epoch,
+                                          .digest = next->checkpoint.digest,
+                                          .files = {{"manifest.json", 10, next->checkpoint.digest}},
+                                          .accuracy_ratio = next->checkpoint.accuracy_ratio,
+                                          .after_event_sequence = next->after_event_sequence};
+  Send(attempt.upload, [this, key, request, checkpoint = next->checkpoint](int64_t id) -> Answer {
     const auto kept = world_.coordinator().RecordCheckpoint(world_.now(), request);
     const std::string reason = base::ReasonOf(kept.status()).reason;
     const bool fenced = reason == "ATTEMPT_FENCED" || reason == "JOB_NOT_FOUND";

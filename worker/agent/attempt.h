@@ -41,6 +41,7 @@ struct Report {
   AttemptKey key = {};
   Phase phase = Phase::kPreparing;
   int64_t events_pending = 0;
+  int64_t upload_bytes_left = 0;  ///< of checkpoints that wait or are under way
   bool operator==(const Report&) const = default;
 };
 
@@ -50,13 +51,22 @@ enum class Action { kRun, kStop };
 struct Order {
   AttemptKey key = {};
   Action action = Action::kRun;
-  spec::JobSpec spec = {};                           ///< with kRun
-  int slot = 0;                                      ///< with kRun
+  bool has_spec = true;     ///< false: the coordinator believes that this worker has the attempt
+  spec::JobSpec spec = {};  ///< with kRun
+  int slot = 0;             ///< with kRun
   std::vector<base::CheckpointId> checkpoints = {};  ///< with kRun; newest first
   absl::Duration grace = {};                         ///< with kStop
   /// Not empty: this worker cannot do it, and why (such as a spec of a newer version). The attempt
   /// is to end as failed with this text.
   std::string fault = {};
+};
+
+/// The orders of one reply.
+struct Orders {
+  std::vector<Order> orders = {};
+  /// Attempts whose order cannot be read, as a newer coordinator's: they are left as they are.
+  std::vector<AttemptKey> unreadable = {};
+  bool names_all = true;  ///< false: there was an order whose attempt cannot be read either
 };
 
 }  // namespace bsnn::agent

@@ -12,13 +12,16 @@ std::string AttemptKey::ToText() const { return fmt::format("{}.{}", job.value()
 
 AttemptTable::AttemptTable(int slots) : slots_(slots) {}
 
-std::vector<Command> AttemptTable::Apply(const std::vector<Order>& orders) {
+std::vector<Command> AttemptTable::ApplyReply(const Orders& reply) {
+  const std::vector<Order>& orders = reply.orders;
   std::vector<Command> commands;
   std::set<AttemptKey> named;
   for (const Order& order : orders) named.insert(order.key);
+  std::set<AttemptKey> kept = named;
+  kept.insert(reply.unreadable.begin(), reply.unreadable.end());
   // Ends come first: what starts may want their slots.
   for (auto& [key, attempt] : attempts_) {
-    if (named.contains(key) || attempt.forgotten) continue;
+    if (kept.contains(key) || attempt.forgotten || !reply.names_all) continue;
     attempt.forgotten = true;
     commands.push_back({Command::Kind::kForget, Order{.key = key}});
   }
@@ -40,6 +43,8 @@ void AttemptTable::ApplyOne(const Order& order, std::vector<Command>& commands) 
 
 void AttemptTable::Start(const Order& order, std::vector<Command>& commands) {
   const bool stop = draining_ || order.action == Action::kStop;
+  // The next reply will bring the spec, as this call's report did not name the attempt.
+  if (order.action == Action::kRun && !order.has_spec) return;
   Order start = order;
   if (!stop && order.fault.empty()) {
     if (order.slot < 0 || order.slot >= slots_) {

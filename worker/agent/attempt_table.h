@@ -25,11 +25,14 @@ class AttemptTable {
  public:
   explicit AttemptTable(int slots);
 
-  /// What to do so that the worker does what `orders` say. An attempt without an order is to be
-  /// forgotten; an order repeated changes nothing. An attempt whose slot is still held by one that
-  /// has not ended waits: it starts at a later call. A stop of an attempt never seen starts and
-  /// stops it, so that its end is reported.
-  std::vector<Command> Apply(const std::vector<Order>& orders);
+  /// What to do so that the worker does what `reply` says. An attempt without an order is to be
+  /// forgotten; an order repeated changes nothing, and neither does one that cannot be read. An
+  /// attempt whose slot is still held by one that has not ended waits: it starts at a later call.
+  /// A stop of an attempt never seen starts and stops it, so that its end is reported.
+  std::vector<Command> ApplyReply(const Orders& reply);
+  std::vector<Command> Apply(const std::vector<Order>& orders) {
+    return ApplyReply({.orders = orders});
+  }
 
   /// The worker is to end: every attempt is to be stopped. New ones that still arrive are started
   /// and stopped, so that the coordinator hears of it.

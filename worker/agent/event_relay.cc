@@ -70,7 +70,7 @@ void EventRelay::TakeLine(std::string_view line, absl::Time now) {
   }
   if (const auto* written = std::get_if<spec::CheckpointWritten>(&event->kind)) {
     newest_ = *written;
-    uploads_.push_back(*written);
+    uploads_.push_back({*written, next_sequence_});
   }
   Append(std::move(event->kind), event->time);
 }
@@ -117,6 +117,9 @@ spec::Finished EventRelay::Fallback(const TrainerEnd& end) const {
   } else if (end.signal == 0 && end.exit_code == 2) {
     finished.failure = spec::TrainerFailure::kUserError;
     finished.message = "the trainer refused the job: exit status 2; see the job's log";
+  } else if (end.signal == 0 && end.exit_code == 4) {
+    finished.failure = spec::TrainerFailure::kDataUnavailable;
+    finished.message = "the trainer found no data it can use: exit status 4; see the job's log";
   } else if (end.signal == 0 && end.exit_code == 3) {
     finished.outcome = spec::Outcome::kStopped;
     finished.failure = spec::TrainerFailure::kNone;
@@ -152,6 +155,7 @@ void EventRelay::Acknowledge(int64_t sequence) {
     finished_acknowledged_ |= std::holds_alternative<spec::Finished>(events_.front().kind);
     events_.pop_front();
   }
+  acknowledged_ = std::max(acknowledged_, sequence);
   batch_limit_ = std::min<size_t>(2 * batch_limit_, base::kEventsPerBatchMax);
 }
 
@@ -185,7 +189,7 @@ void EventRelay::CheckpointMissing(absl::Time now) {
   auto& finished = std::get<spec::Finished>(finished_->kind);
   if (newest_ && newest_->digest == finished.checkpoint_digest && reuploads_ < kReuploadsMax) {
     ++reuploads_;
-    uploads_.push_back(*newest_);
+    uploads_.push_back({*newest_, acknowledged_});
     return;
   }
   finished.outcome = spec::Outcome::kFailed;
@@ -198,19 +202,33 @@ void EventRelay::CheckpointMissing(absl::Time now) {
 }
 
 void EventRelay::ContinueAfter(int64_t sequence) {
+  const int64_t first = events_.empty() ? next_sequence_ : events_.front().sequence;
+  for (PendingUpload& upload : uploads_) {
+    const int64_t after = upload.after_event_sequence;
+    upload.after_event_sequence = after < first ? sequence : after - first + sequence + 1;
+  }
+  acknowledged_ = sequence;
   next_sequence_ = sequence + 1;
   for (spec::Event& event : events_) event.sequence = next_sequence_++;
 }
 
-std::optional<spec::CheckpointWritten> EventRelay::NextUpload() const {
-  if (uploads_.empty()) return std::nullopt;
+std::optional<PendingUpload> EventRelay::NextUpload() const {
+  if (uploads_.empty() || uploads_.front().after_event_sequence > acknowledged_) {
+    return std::nullopt;
+  }
   return uploads_.front();
+}
+
+int64_t EventRelay::UploadBytes() const {
+  int64_t bytes = 0;
+  for (const PendingUpload& upload : uploads_) bytes += upload.checkpoint.size_bytes;
+  return bytes;
 }
 
 void EventRelay::UploadEnded(const spec::CheckpointWritten& checkpoint, const absl::Status& status,
                              absl::Time now) {
   const auto found = std::find_if(uploads_.begin(), uploads_.end(), [&](const auto& upload) {
-    return upload.digest == checkpoint.digest;
+    return upload.checkpoint.digest == checkpoint.digest;
   });
   if (found == uploads_.end()) return;
   uploads_.erase(found);

@@ -30,6 +30,14 @@ struct TrainerEnd {
   std::string log_tail = {};   ///< last lines of its log
 };
 
+/// A checkpoint on its way to the coordinator.
+struct PendingUpload {
+  spec::CheckpointWritten checkpoint;
+  /// Events up to it were reported before the checkpoint: whoever resumes from the checkpoint must
+  /// find them, so they go first.
+  int64_t after_event_sequence = 0;
+};
+
 class EventRelay {
  public:
   EventRelay();
@@ -64,8 +72,11 @@ class EventRelay {
   /// The coordinator lost what it had acknowledged: go on from `sequence` + 1.
   void ContinueAfter(int64_t sequence);
 
-  /// The oldest checkpoint waiting for its upload; it stays until UploadEnded.
-  std::optional<spec::CheckpointWritten> NextUpload() const;
+  /// The oldest checkpoint waiting for its upload, once the events before it are acknowledged; it
+  /// stays until UploadEnded.
+  std::optional<PendingUpload> NextUpload() const;
+  /// Size of all checkpoints that wait.
+  int64_t UploadBytes() const;
   /// The upload came to its end: published, or given up for good with `status`.
   void UploadEnded(const spec::CheckpointWritten& checkpoint, const absl::Status& status,
                    absl::Time now);
@@ -87,9 +98,10 @@ class EventRelay {
 
   std::deque<spec::Event> events_;  ///< not acknowledged, contiguous; Finished, where there, last
   std::optional<spec::Event> finished_;  ///< held back until ended_ and no upload is left
-  std::deque<spec::CheckpointWritten> uploads_;
+  std::deque<PendingUpload> uploads_;
   std::optional<spec::CheckpointWritten> newest_;
   int64_t next_sequence_ = 1;
+  int64_t acknowledged_ = 0;
   int64_t newest_step_ = 0;
   int reuploads_ = 0;
   size_t batch_limit_;

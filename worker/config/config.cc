@@ -147,7 +147,8 @@ void TakeSystem(const std::vector<std::string>& environment, const std::string& 
     }
     config.environment.push_back(entry);
   }
-  if (config.id.empty()) config.id = IdOfHostname(hostname);
+  config.id_is_default = config.id.empty();
+  if (config.id_is_default) config.id = IdOfHostname(hostname);
   if (config.trainer.empty()) config.trainer = program.parent_path() / "bsnn-train";
   config.trainer = std::filesystem::absolute(config.trainer);
   config.data = std::filesystem::absolute(config.data);

@@ -13,6 +13,7 @@ namespace bsnn::worker {
 struct Config {
   std::string coordinator = "127.0.0.1:7070";  ///< address as gRPC reads it
   std::string id;                              ///< [a-z0-9-]{1,63}; default from the host's name
+  bool id_is_default = false;                  ///< `id` is the host's name; WORK/id has the rest
   std::filesystem::path data;                  ///< folder of the data sets
   std::filesystem::path work;                  ///< folder of the worker's own files
   std::string device = "auto";                 ///< "auto", "cpu" or "cuda"

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <sstream>
 #include <system_error>
 #include <utility>
 
@@ -63,6 +64,31 @@ absl::StatusOr<WorkFolder> WorkFolder::Open(const fs::path& path) {
 
 fs::path WorkFolder::AttemptPath(const agent::AttemptKey& key) const {
   return path_ / kAttempts / key.ToText();
+}
+
+absl::StatusOr<WorkFolder::Identity> WorkFolder::TakeIdentity(const std::string& id,
+                                                              const std::string& hostname,
+                                                              const std::string& incarnation,
+                                                              const base::RandomBits& bits) const {
+  constexpr uint64_t kBytesMax = 1024;
+  constexpr size_t kPrefixBytesMax = 50;
+  const std::filesystem::path file = path_ / "id";
+  std::string kept_id, kept_incarnation;
+  if (const auto text = base::ReadFile(file, kBytesMax); text.ok()) {
+    std::istringstream(*text) >> kept_id >> kept_incarnation;
+  } else if (!absl::IsNotFound(text.status())) {
+    return text.status();
+  }
+  Identity identity;
+  identity.id = id;
+  if (identity.id.empty()) {
+    identity.id = base::WorkerId::Make(kept_id).ok() && !kept_id.empty()
+                      ? kept_id
+                      : base::MakeIdText(hostname.substr(0, kPrefixBytesMax), bits);
+  }
+  if (identity.id == kept_id) identity.replaces = kept_incarnation;
+  RETURN_IF_ERROR(base::WriteFileDurably(file, identity.id + "\n" + incarnation + "\n"));
+  return identity;
 }
 
 absl::Status WorkFolder::CheckFree(uint64_t bytes) const {

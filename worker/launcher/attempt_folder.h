@@ -11,6 +11,7 @@
 #include <string>
 
 #include "base/file.h"
+#include "base/ids.h"
 #include "worker/agent/attempt.h"
 
 namespace bsnn::launcher {
@@ -21,6 +22,17 @@ class WorkFolder {
   /// Makes WORK, takes its lock and removes the attempts of a worker before this one.
   /// FailedPrecondition where another worker holds it.
   static absl::StatusOr<WorkFolder> Open(const std::filesystem::path& path);
+
+  /// Who the worker in this folder is: WORK/id keeps its id and its incarnation. With `id` empty
+  /// the id is the one kept, or else `hostname` with a suffix that `bits` draw, so that machines of
+  /// one name differ. The incarnation kept before goes into `replaces`.
+  struct Identity {
+    std::string id;
+    std::string replaces;  ///< "" where another id, or none, was kept
+  };
+  absl::StatusOr<Identity> TakeIdentity(const std::string& id, const std::string& hostname,
+                                        const std::string& incarnation,
+                                        const base::RandomBits& bits) const;
 
   /// WORK/attempts/JOB.EPOCH
   std::filesystem::path AttemptPath(const agent::AttemptKey& key) const;

@@ -41,8 +41,18 @@ std::vector<char*> Pointers(const std::vector<std::string>& texts) {
   ::_exit(127);
 }
 
+/// Where memory runs out, the kernel is to end trainers, one by one, before the worker: with it all
+/// of them would end.
+void OfferToOomKiller() {
+  const int file = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (file < 0) return;
+  [[maybe_unused]] const ssize_t written = ::write(file, "1000", 4);
+  ::close(file);
+}
+
 [[noreturn]] void RunChild(const Child& child) {
   ::setpgid(0, 0);
+  OfferToOomKiller();
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) FailChild(child.error);
   // The parent may have died before prctl; its death is then never signalled.
   if (::getppid() != child.parent) ::_exit(127);

@@ -87,11 +87,14 @@ v1::UploadCheckpointRequest MakeBegin(const Upload& upload, const std::string& m
   begin.set_job(wire::JobName(upload.key.job));
   begin.set_attempt_epoch(upload.key.epoch);
   begin.set_manifest(manifest);
+  begin.set_after_event_sequence(upload.after_event_sequence);
   return request;
 }
 
 /// False: the stream has broken; its status says why.
-absl::StatusOr<bool> SendFile(const OpenFile& file, uint64_t committed, Stream& stream) {
+absl::StatusOr<bool> SendFile(const OpenFile& file, uint64_t committed,
+                              std::atomic<int64_t>* sent_bytes, Stream& stream) {
+  if (sent_bytes != nullptr) *sent_bytes += static_cast<int64_t>(committed);
   v1::UploadCheckpointRequest request;
   auto& chunk_of_file = *request.mutable_file_chunk();
   chunk_of_file.set_file(file.name);
@@ -104,13 +107,14 @@ absl::StatusOr<bool> SendFile(const OpenFile& file, uint64_t committed, Stream& 
     chunk.set_crc32c(wire::Crc32c(chunk.data()));
     if (!stream.Write(request)) return false;
     offset += size;
+    if (sent_bytes != nullptr) *sent_bytes += static_cast<int64_t>(size);
   }
   return true;
 }
 
 /// Sends everything after begin. OK also where the stream broke: its status decides.
 absl::Status SendRest(const OpenCheckpoint& open, const v1::UploadCheckpointResponse& answer,
-                      Stream& stream) {
+                      std::atomic<int64_t>* sent_bytes, Stream& stream) {
   std::map<std::string, int64_t> committed;
   for (const auto& entry : answer.committed()) committed[entry.file()] = entry.committed_bytes();
   for (const OpenFile& file : open.files) {
@@ -119,7 +123,8 @@ absl::Status SendRest(const OpenCheckpoint& open, const v1::UploadCheckpointResp
       return absl::DataLossError(fmt::format("the coordinator has {} bytes of {} (its size: {})",
                                              have, file.name, file.size_bytes));
     }
-    ASSIGN_OR_RETURN(const bool whole, SendFile(file, static_cast<uint64_t>(have), stream));
+    ASSIGN_OR_RETURN(const bool whole,
+                     SendFile(file, static_cast<uint64_t>(have), sent_bytes, stream));
     if (!whole) return absl::OkStatus();
   }
   v1::UploadCheckpointRequest finish;
@@ -145,7 +150,7 @@ UploadResult UploadCheckpoint(const std::shared_ptr<grpc::Channel>& channel, con
   absl::Status local;
   if (stream->Write(MakeBegin(upload, open->manifest_text)) && stream->Read(&answer)) {
     published = answer.has_published();
-    if (!published) local = SendRest(*open, answer, *stream);
+    if (!published) local = SendRest(*open, answer, upload.sent_bytes, *stream);
     if (!local.ok()) scope.context().TryCancel();
     while (stream->Read(&answer)) published |= answer.has_published();
   }

@@ -4,6 +4,7 @@
 #include <absl/status/status.h>
 #include <grpcpp/channel.h>
 
+#include <atomic>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -20,6 +21,8 @@ struct Upload {
   agent::AttemptKey key;
   std::filesystem::path folder;  ///< the checkpoint's
   spec::CheckpointWritten checkpoint;
+  int64_t after_event_sequence = 0;            ///< the coordinator is to have events up to it first
+  std::atomic<int64_t>* sent_bytes = nullptr;  ///< counts, where it is not null
   absl::Duration stall_timeout = absl::Minutes(2);  ///< allowed beyond 1 s for each MiB
 };
 

@@ -39,7 +39,8 @@ void ReadRun(const v1::AttemptOrder& message, agent::Order& order) {
     return;
   }
   std::vector<base::FieldFault> faults;
-  order.spec = wire::FromProto(message.spec(), "spec.", faults);
+  order.has_spec = message.has_spec();
+  if (order.has_spec) order.spec = wire::FromProto(message.spec(), "spec.", faults);
   for (const std::string& name : message.checkpoints()) {
     const auto ref = wire::ParseCheckpointName("checkpoints", name);
     if (!ref.ok() || ref->job != order.key.job) {
@@ -77,18 +78,21 @@ absl::StatusOr<agent::Order> OrderFromProto(const v1::AttemptOrder& message) {
 
 }  // namespace
 
-std::vector<agent::Order> OrdersFromProto(const v1::SynchronizeResponse& response) {
-  std::vector<agent::Order> orders;
+agent::Orders OrdersFromProto(const v1::SynchronizeResponse& response) {
+  agent::Orders reply;
   for (const v1::AttemptOrder& message : response.orders()) {
     auto order = OrderFromProto(message);
     if (order.ok()) {
-      orders.push_back(*std::move(order));
-    } else {
-      base::LogError(fmt::format("event=order_unreadable error=\"{}\"",
-                                 std::string(order.status().message())));
+      reply.orders.push_back(*std::move(order));
+      continue;
     }
+    base::LogError(
+        fmt::format("event=order_unreadable error=\"{}\"", std::string(order.status().message())));
+    auto job = wire::ParseJobName("orders.job", message.job());
+    reply.names_all &= job.ok();
+    if (job.ok()) reply.unreadable.push_back({*std::move(job), message.epoch()});
   }
-  return orders;
+  return reply;
 }
 
 Failure FailureOf(const absl::Status& status) {
@@ -102,6 +106,7 @@ Failure FailureOf(const absl::Status& status) {
     case absl::StatusCode::kOutOfRange:
     case absl::StatusCode::kDataLoss:
     case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kResourceExhausted:
       return Failure::kRefused;
     default:
       return Failure::kRetry;
@@ -120,6 +125,8 @@ absl::StatusOr<absl::Duration> CoordinatorClient::Register(CallGroup& calls) {
   request.set_incarnation(identity_.incarnation);
   request.set_version(identity_.version);
   request.set_hostname(identity_.hostname);
+  request.set_spec_version(spec::kSpecVersion);
+  request.set_replaces_incarnation(identity_.replaces_incarnation);
   for (const agent::Slot& slot : identity_.slots) {
     v1::Slot& message = *request.add_slots();
     message.set_index(slot.index);
@@ -139,12 +146,14 @@ absl::StatusOr<Synchronized> CoordinatorClient::Synchronize(
   request.set_worker(wire::WorkerName(identity_.id));
   request.set_incarnation(identity_.incarnation);
   request.set_draining(draining);
+  request.set_number(++synchronizations_);
   for (const agent::Report& report : reports) {
     v1::AttemptReport& message = *request.add_attempts();
     message.set_job(wire::JobName(report.key.job));
     message.set_epoch(report.key.epoch);
     message.set_phase(ToProto(report.phase));
     message.set_events_pending(report.events_pending);
+    message.set_upload_bytes_left(report.upload_bytes_left);
   }
   v1::SynchronizeResponse response;
   CallGroup::Scope scope(calls, deadline_);

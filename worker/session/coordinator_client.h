@@ -7,6 +7,7 @@
 #include <absl/time/time.h>
 #include <grpcpp/channel.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,10 +26,11 @@ struct Identity {
   std::string version;
   std::string hostname;
   std::vector<agent::Slot> slots;
+  std::string replaces_incarnation;  ///< of this worker's process before; "" where there was none
 };
 
 struct Synchronized {
-  std::vector<agent::Order> orders;
+  agent::Orders orders;
   absl::Duration next_call;  ///< 10 ms to 1 min
 };
 
@@ -53,6 +55,7 @@ class CoordinatorClient {
   const Identity identity_;
   const absl::Duration deadline_;
   const std::unique_ptr<v1::WorkerService::Stub> stub_;
+  std::atomic<int64_t> synchronizations_ = 0;
 };
 
 /// What to do about a failed call that reports something of an attempt.
@@ -63,8 +66,8 @@ enum class Failure {
 };
 Failure FailureOf(const absl::Status& status);
 
-/// Orders as the coordinator sends them; those whose job or epoch cannot be read are left out (and
-/// logged). An order with another fault says so in Order::fault.
-std::vector<agent::Order> OrdersFromProto(const v1::SynchronizeResponse& response);
+/// Orders as the coordinator sends them. An order whose action this worker does not know is
+/// unreadable, and logged; one with another fault says so in Order::fault.
+agent::Orders OrdersFromProto(const v1::SynchronizeResponse& response);
 
 }  // namespace bsnn::session

@@ -30,7 +30,13 @@
 namespace bsnn::trainer {
 namespace {
 
-enum ExitCode { kSucceeded = 0, kInfrastructure = 1, kUserError = 2, kStopped = 3 };
+enum ExitCode {
+  kSucceeded = 0,
+  kInfrastructure = 1,
+  kUserError = 2,
+  kStopped = 3,
+  kDataUnavailable = 4
+};
 
 struct Arguments {
   std::string spec, data = ".", out, device = "auto", evaluate, predictions, logits, export_format,
@@ -43,14 +49,28 @@ struct Arguments {
   bool describe = false, describe_spec = false;
 };
 
-bool IsUserError(const absl::Status& status) {
-  return absl::IsInvalidArgument(status) || absl::IsNotFound(status) ||
-         absl::IsFailedPrecondition(status) || absl::IsDataLoss(status);  // data that is broken
+/// Who is to blame. The user is only for what the specification alone can say: data that is missing
+/// or damaged here may be whole on another machine.
+spec::TrainerFailure FailureOf(const absl::Status& status) {
+  if (absl::IsInvalidArgument(status)) return spec::TrainerFailure::kUserError;
+  if (absl::IsNotFound(status) || absl::IsFailedPrecondition(status) || absl::IsDataLoss(status)) {
+    return spec::TrainerFailure::kDataUnavailable;
+  }
+  return spec::TrainerFailure::kInfrastructure;
 }
 
 int Report(const absl::Status& status) {
   fmt::print(stderr, "bsnn-train: {}\n", std::string(status.message()));
-  return IsUserError(status) ? kUserError : kInfrastructure;
+  switch (FailureOf(status)) {
+    case spec::TrainerFailure::kUserError:
+      return kUserError;
+    case spec::TrainerFailure::kDataUnavailable:
+      return kDataUnavailable;
+    case spec::TrainerFailure::kNone:
+    case spec::TrainerFailure::kInfrastructure:
+      return kInfrastructure;
+  }
+  return kInfrastructure;
 }
 
 absl::StatusOr<at::Device> ChooseDevice(const std::string& name, spec::Device wanted) {
@@ -170,10 +190,7 @@ int Train(const Arguments& arguments) {
   const std::string message(finished.status().message());
   events->Log(spec::Severity::kError, message);
   events->Write(spec::Finished{spec::Outcome::kFailed, 0, std::nan(""), "",
-                               IsUserError(finished.status())
-                                   ? spec::TrainerFailure::kUserError
-                                   : spec::TrainerFailure::kInfrastructure,
-                               message});
+                               FailureOf(finished.status()), message});
   return Report(finished.status());
 }
 

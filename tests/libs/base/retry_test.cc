@@ -30,6 +30,7 @@ TEST(Backoff, JitterCutsAtMostAHalf) {
 TEST(Retry, OnlyWhatTimeMayCureIsRetried) {
   EXPECT_TRUE(IsRetryable(absl::UnavailableError("")));
   EXPECT_FALSE(IsRetryable(absl::DataLossError("")));
+  EXPECT_FALSE(IsRetryable(absl::ResourceExhaustedError(""))) << "a limit is final";
   EXPECT_FALSE(IsRetryable(absl::FailedPreconditionError("")));
   EXPECT_FALSE(IsRetryable(InvalidFields({{"a", "b", "c"}})));
 }

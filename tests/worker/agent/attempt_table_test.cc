@@ -38,6 +38,21 @@ TEST(AttemptTable, StartsAnOrderOnce) {
   EXPECT_THAT(table.Reports(), ElementsAre(Report{.key = Key("a")}));
 }
 
+TEST(AttemptTable, LeavesAnAttemptAloneWhoseOrderCannotBeRead) {
+  AttemptTable table(2);
+  table.Apply({RunOf(Key("a")), RunOf(Key("b"), 1)});
+  EXPECT_THAT(Texts(table.ApplyReply({.unreadable = {Key("a")}})), ElementsAre("forget b.1"));
+  EXPECT_THAT(table.ApplyReply({.names_all = false}), IsEmpty());
+  EXPECT_THAT(Texts(table.Apply({})), ElementsAre("forget a.1"));
+}
+
+TEST(AttemptTable, StartsNothingWithoutASpec) {
+  AttemptTable table(1);
+  EXPECT_THAT(table.Apply({{.key = Key("a"), .has_spec = false}}), IsEmpty());
+  EXPECT_THAT(table.Reports(), IsEmpty()) << "so that the next reply brings it";
+  EXPECT_THAT(Texts(table.Apply({RunOf(Key("a"))})), ElementsAre("start a.1"));
+}
+
 TEST(AttemptTable, ForgetsWhatIsNotNamedAndStopsReportingIt) {
   AttemptTable table(1);
   table.Apply({RunOf(Key("a"))});

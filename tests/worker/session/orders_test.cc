@@ -16,7 +16,7 @@ TEST(Orders, AreReadWithTheirCheckpoints) {
   message = test::RunOrder("job-a", 3, 1);
   message.add_checkpoints("jobs/job-a/checkpoints/a2-step-00000009");
   *response.add_orders() = test::StopOrder("job-b", 1, 2.5);
-  const auto orders = OrdersFromProto(response);
+  const auto orders = OrdersFromProto(response).orders;
   ASSERT_EQ(orders.size(), 2);
   EXPECT_EQ(orders[0].key.ToText(), "job-a.3");
   EXPECT_EQ(orders[0].slot, 1);
@@ -26,12 +26,23 @@ TEST(Orders, AreReadWithTheirCheckpoints) {
   EXPECT_EQ(orders[1].grace, absl::Seconds(2.5));
 }
 
-TEST(Orders, WithoutAReadableKeyAreLeftOut) {
+TEST(Orders, OfAnActionOfLaterAreUnreadable) {
+  v1::SynchronizeResponse response;
+  *response.add_orders() = test::RunOrder("job-a", 2);
+  response.mutable_orders(0)->set_action(static_cast<v1::AttemptOrder::Action>(77));
+  const agent::Orders reply = OrdersFromProto(response);
+  EXPECT_TRUE(reply.orders.empty());
+  ASSERT_EQ(reply.unreadable.size(), 1);
+  EXPECT_EQ(reply.unreadable[0].ToText(), "job-a.2");
+  EXPECT_TRUE(reply.names_all);
+}
+
+TEST(Orders, WithoutAReadableJobMakeTheReplyNameNotAll) {
   v1::SynchronizeResponse response;
   *response.add_orders() = test::RunOrder("Not A Job");
-  *response.add_orders() = test::RunOrder("job-a", 0);
-  response.add_orders()->set_job("jobs/job-a");
-  EXPECT_TRUE(OrdersFromProto(response).empty());
+  const agent::Orders reply = OrdersFromProto(response);
+  EXPECT_TRUE(reply.orders.empty());
+  EXPECT_FALSE(reply.names_all);
 }
 
 TEST(Orders, WithAWrongSpecOrAForeignCheckpointSaySo) {
@@ -40,7 +51,7 @@ TEST(Orders, WithAWrongSpecOrAForeignCheckpointSaySo) {
   message = test::RunOrder("job-a");
   message.mutable_spec()->mutable_training()->set_epochs(-1);
   message.add_checkpoints("jobs/job-b/checkpoints/a1-step-00000001");
-  const auto orders = OrdersFromProto(response);
+  const auto orders = OrdersFromProto(response).orders;
   ASSERT_EQ(orders.size(), 1);
   EXPECT_THAT(orders[0].fault, HasSubstr("training.epochs"));
   EXPECT_THAT(orders[0].fault, HasSubstr("jobs/job-b"));
