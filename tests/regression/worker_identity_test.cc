@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/support/temp_folder.h"
+#include "tests/worker/support/temp_folder.h"
 #include "worker/launcher/attempt_folder.h"
 
 namespace bsnn::launcher {
