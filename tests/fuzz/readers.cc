@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "spec/event.h"
 #include "spec/job_spec.h"
+#include "spec/packed_spec.h"
 #include "worker/trainer/data/cifar.h"
 #include "worker/trainer/data/events/frames.h"
 #include "worker/trainer/data/events/gesture_labels.h"
@@ -61,6 +62,22 @@ bool ReadSpec(std::string_view text) {
   const std::string canonical = spec::CanonicalText(*spec);
   BSNN_CHECK(spec::CanonicalText(*spec::ParseJobSpec(canonical)) == canonical);
   return true;
+}
+
+bool ReadPackedSpec(std::string_view bytes) {
+  const auto spec = spec::Unpack(bytes);
+  if (!spec.ok()) return false;
+  BSNN_CHECK(spec::Pack(*spec) == bytes);
+  return true;
+}
+
+std::string SomePackedSpec() {
+  spec::JobSpec spec;
+  spec.network.time_steps = 4;
+  spec.optimizer.learning_rate = 0.3;
+  spec.neuron.detach_reset = true;
+  spec.scheduling.priority = -7;
+  return spec::Pack(spec);
 }
 
 bool ReadIdxPictures(std::string_view content) {
@@ -247,6 +264,8 @@ std::vector<Reader> Readers() {
        ReadSpec,
        {"{}", spec::CanonicalText(spec::JobSpec()),
         R"({"network":{"time_steps":4},"training":{"epochs":3}})"}},
+      // Any number of the right length is a value.
+      {"packed_spec", ReadPackedSpec, {"\1", SomePackedSpec()}, 0.3},
       {"idx",
        ReadIdxPictures,
        {std::string("\0\0\x08\x03\0\0\0\x02\0\0\0\x01\0\0\0\x03", 16) + "abcdef"}},
