@@ -72,12 +72,29 @@ TEST_F(SqliteJobStore, RefusesARecordItCannotRead) {
   }
   sqlite3* database = nullptr;
   ASSERT_EQ(sqlite3_open(file().c_str(), &database), SQLITE_OK);
-  sqlite3_exec(database, "UPDATE jobs SET status = '{\"state\": \"x\"}'", nullptr, nullptr,
-               nullptr);
+  sqlite3_exec(database, "UPDATE jobs SET status = x'0104c801'", nullptr, nullptr, nullptr);
   sqlite3_close(database);
   auto store = Open();
   ASSERT_TRUE(store.ok());
-  EXPECT_TRUE(absl::IsDataLoss((*store)->LoadAll().status()));
+  const absl::Status status = (*store)->LoadAll().status();
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("job one"));
+}
+
+TEST_F(SqliteJobStore, RefusesASpecOfANewerProgramAndNamesTheJob) {
+  {
+    auto store = Open();
+    Put(**store, {CreateJob{SomeJob("one", 1)}});
+  }
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open(file().c_str(), &database), SQLITE_OK);
+  sqlite3_exec(database, "UPDATE jobs SET spec = x'019c1f02'", nullptr, nullptr, nullptr);
+  sqlite3_close(database);
+  auto store = Open();
+  const absl::Status status = (*store)->LoadAll().status();
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("job one"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("field number 999"));
 }
 
 TEST_F(SqliteJobStore, AWriteThatFailsIsFatalAndNothingAfterItIsDurable) {
@@ -126,7 +143,7 @@ TEST_F(SqliteJobStore, AFullDiskIsFatalAndWhatWasDurableStays) {
     (*store)->WhenDurable(ticket, [&] { durable = true; });
     failed_.WaitForNotification();
   }
-  EXPECT_FALSE(failure_.ok());
+  EXPECT_THAT(std::string(failure_.message()), HasSubstr("the disk of " + folder_.string()));
   EXPECT_FALSE(durable);
   store->reset();
   store = Open();

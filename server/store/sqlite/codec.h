@@ -1,8 +1,9 @@
-/// Records as JSON texts, as they lie in the database's columns.
+/// Records as bytes, as they lie in the database's columns from version 2 on.
 ///
-/// Times are nanoseconds since 1970; a time that has not come is null. A number that JSON does not
-/// have is null as well and reads as NaN. Absent fields read as their defaults, so that a newer
-/// program reads what an older one wrote. Errors: DataLoss naming the kind of record.
+/// One byte of version, then tagged fields (base/tagged_fields.h). Times are nanoseconds since
+/// 1970; a time that has not come is absent. Absent fields read as their defaults, so that a newer
+/// program reads what an older one wrote. The bytes are frozen by tests/server/store/codec_test.cc.
+/// Errors: DataLoss naming the kind of record and the field.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -14,16 +15,18 @@
 
 namespace bsnn::store {
 
-/// The part of a job that is fixed at creation.
-std::string ToText(const JobRecord& job);
-std::string ToText(const JobStatus& status);
-std::string ToText(const AttemptRecord& attempt);
-std::string ToText(const CheckpointRecord& checkpoint);
-std::string ToText(const WorkerRecord& worker);
+/// What is fixed at creation, but for id, sequence and spec, which have columns of their own.
+std::string Encode(const JobRecord& job);
+std::string Encode(const JobStatus& status);
+std::string Encode(const AttemptRecord& attempt);
+std::string Encode(const CheckpointRecord& checkpoint);  ///< without its job
+std::string Encode(const WorkerRecord& worker);
 
-absl::StatusOr<JobRecord> ReadJob(std::string_view fixed, std::string_view status);
-absl::StatusOr<AttemptRecord> ReadAttempt(std::string_view text);
-absl::StatusOr<CheckpointRecord> ReadCheckpoint(std::string_view text);
-absl::StatusOr<WorkerRecord> ReadWorker(std::string_view text);
+/// Without id, sequence, spec and status.
+absl::StatusOr<JobRecord> DecodeJob(std::string_view fixed);
+absl::StatusOr<JobStatus> DecodeStatus(std::string_view bytes);
+absl::StatusOr<AttemptRecord> DecodeAttempt(std::string_view bytes);
+absl::StatusOr<CheckpointRecord> DecodeCheckpoint(std::string_view bytes);
+absl::StatusOr<WorkerRecord> DecodeWorker(std::string_view bytes);
 
 }  // namespace bsnn::store

@@ -2,23 +2,49 @@
 
 #include <fmt/format.h>
 #include <sqlite3.h>
+#include <sys/statvfs.h>
 
 #include <cmath>
+#include <filesystem>
 #include <limits>
 #include <utility>
 
 namespace bsnn::store {
 namespace {
 
+/// The folder of the database's file.
+std::string FolderOf(sqlite3* database) {
+  const char* file = sqlite3_db_filename(database, "main");
+  return file == nullptr ? "" : std::filesystem::path(file).parent_path().string();
+}
+
+/// SQLite knows ENOSPC of a write; what a failed sync or a quota is about, the file system says.
+bool IsFull(sqlite3* database, int code) {
+  constexpr uint64_t kRoomMinBytes = 1 << 20;
+  if ((code & 0xff) == SQLITE_FULL) return true;
+  struct statvfs room = {};
+  return (code & 0xff) == SQLITE_IOERR && ::statvfs(FolderOf(database).c_str(), &room) == 0 &&
+         uint64_t{room.f_bavail} * room.f_frsize < kRoomMinBytes;
+}
+
 absl::Status ErrorOf(sqlite3* database, int code, std::string_view what) {
   const char* text = database != nullptr ? sqlite3_errmsg(database) : sqlite3_errstr(code);
   const std::string message = fmt::format("database: {}: {} (SQLite {})", what, text, code);
+  if (database != nullptr && IsFull(database, code)) {
+    return absl::ResourceExhaustedError(fmt::format(
+        "the disk of {} is full: make room and start again; nothing that was acknowledged is lost "
+        "({})",
+        FolderOf(database), message));
+  }
   switch (code & 0xff) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return absl::DataLossError(message);
-    case SQLITE_FULL:
-      return absl::ResourceExhaustedError(message);
+    case SQLITE_IOERR:
+      return absl::InternalError(fmt::format(
+          "the disk of {} cannot be read or written: look at the system's log, then start again "
+          "({})",
+          FolderOf(database), message));
     case SQLITE_CANTOPEN:
       return absl::NotFoundError(message);
     default:
@@ -60,6 +86,13 @@ Statement& Statement::Bind(std::string_view value) {
   return *this;
 }
 
+Statement& Statement::BindBlob(std::string_view value) {
+  const int code = sqlite3_bind_blob64(statement_, ++bound_, value.data() ? value.data() : "",
+                                       value.size(), SQLITE_TRANSIENT);
+  if (code != SQLITE_OK) bind_error_ = code;
+  return *this;
+}
+
 absl::StatusOr<bool> Statement::Step() {
   const int code = bind_error_ != 0 ? bind_error_ : sqlite3_step(statement_);
   if (code == SQLITE_ROW) return true;
@@ -88,10 +121,12 @@ double Statement::Number(int column) const {
   return sqlite3_column_double(statement_, column);
 }
 
-std::string Statement::Text(int column) const {
+std::string Statement::Text(int column) const { return std::string(View(column)); }
+
+std::string_view Statement::View(int column) const {
   const auto* bytes = static_cast<const char*>(sqlite3_column_blob(statement_, column));
   const int size = sqlite3_column_bytes(statement_, column);
-  return bytes == nullptr ? std::string() : std::string(bytes, static_cast<size_t>(size));
+  return bytes == nullptr ? std::string_view() : std::string_view(bytes, static_cast<size_t>(size));
 }
 
 absl::StatusOr<Database> Database::Open(const std::string& path, bool read_only) {
@@ -129,5 +164,7 @@ absl::StatusOr<Statement> Database::Prepare(std::string_view sql) {
 }
 
 int64_t Database::LastInsertId() const { return sqlite3_last_insert_rowid(database_); }
+
+int64_t Database::RowsChanged() const { return sqlite3_changes64(database_); }
 
 }  // namespace bsnn::store

@@ -26,6 +26,7 @@ class Statement {
   Statement& Bind(int64_t value);
   Statement& Bind(double value);  ///< NaN is stored as NULL
   Statement& Bind(std::string_view value);
+  Statement& BindBlob(std::string_view value);
 
   /// True: a row is there. False: there are no more.
   absl::StatusOr<bool> Step();
@@ -37,6 +38,8 @@ class Statement {
   int64_t Integer(int column) const;
   double Number(int column) const;  ///< NULL is NaN
   std::string Text(int column) const;
+  /// Of a text or a blob; good until the next Step.
+  std::string_view View(int column) const;
 
  private:
   friend class Database;
@@ -60,6 +63,7 @@ class Database {
   absl::Status Execute(const char* sql);
   absl::StatusOr<Statement> Prepare(std::string_view sql);
   int64_t LastInsertId() const;
+  int64_t RowsChanged() const;  ///< by the newest statement
 
  private:
   sqlite3* database_ = nullptr;

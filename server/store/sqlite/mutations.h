@@ -1,45 +1,36 @@
-/// Writes mutations into the database: the writer's half of the adapter. schema() is its layout.
+/// Writes mutations into the database: the writer's half of the adapter. schema.cc has the layout.
 #pragma once
 
 #include <absl/status/statusor.h>
 
-#include <map>
 #include <memory>
-#include <string>
-#include <tuple>
-#include <unordered_map>
+#include <vector>
 
 #include "server/store/job_store.h"
 #include "server/store/sqlite/database.h"
+#include "server/store/sqlite/history_writer.h"
 
 namespace bsnn::store {
 
-/// The tables, made where they are missing. Version 1 of `PRAGMA user_version`.
-inline constexpr int kSchemaVersion = 1;
-const char* Schema();
-
-/// Thread-compatible: the writer thread's. Borrows the database.
+/// Thread-compatible: the writer thread's. Borrows what it is made with.
 class Mutations {
  public:
-  static absl::StatusOr<std::unique_ptr<Mutations>> Make(Database& database);
+  static absl::StatusOr<std::unique_ptr<Mutations>> Make(Database& database,
+                                                         HistoryWriter& histories);
 
   /// Within the caller's transaction. An error means that the transaction must not be committed.
   absl::Status Apply(const Mutation& mutation);
+  /// Before the transaction is committed.
+  absl::Status Finish();
 
  private:
-  /// Of one job while it is written to: what saves a query for each point.
-  struct JobCache {
-    std::map<std::tuple<std::string, std::string, std::string, int32_t>, int64_t> series;
-    int64_t lines = 0;
-  };
   enum Sql : size_t;
 
-  explicit Mutations(Database& database) : database_(database) {}
+  Mutations(Database& database, HistoryWriter& histories)
+      : database_(database), histories_(histories) {}
   Statement& Use(Sql sql);
 
   absl::StatusOr<int64_t> SequenceOf(const base::JobId& job);
-  absl::StatusOr<JobCache*> CacheOf(int64_t job);
-  absl::StatusOr<int64_t> SeriesOf(int64_t job, const spec::MetricPoint& point);
 
   absl::Status Write(const CreateJob& change);
   absl::Status Write(const UpdateJob& change);
@@ -53,8 +44,9 @@ class Mutations {
   absl::Status Write(const AppendLogs& change);
 
   Database& database_;
+  HistoryWriter& histories_;
   std::vector<Statement> statements_;
-  std::unordered_map<int64_t, JobCache> caches_;
+  int64_t last_sequence_ = 0;  // of a job made in this transaction; 0 for none
 };
 
 }  // namespace bsnn::store

@@ -2,7 +2,6 @@
 
 #include <absl/base/thread_annotations.h>
 #include <absl/synchronization/mutex.h>
-#include <fmt/format.h>
 
 #include <deque>
 #include <thread>
@@ -13,31 +12,26 @@
 #include "base/status.h"
 #include "server/store/batch_size.h"
 #include "server/store/durability.h"
-#include "server/store/sqlite/histories.h"
+#include "server/store/sqlite/history_reader.h"
+#include "server/store/sqlite/history_writer.h"
+#include "server/store/sqlite/load.h"
 #include "server/store/sqlite/mutations.h"
+#include "server/store/sqlite/reader_pool.h"
+#include "server/store/sqlite/schema.h"
 
 namespace bsnn::store {
 namespace {
 
 class SqliteJobStore final : public JobStore {
  public:
-  explicit SqliteJobStore(SqliteOptions options) : options_(std::move(options)) {}
+  explicit SqliteJobStore(SqliteOptions options)
+      : options_(std::move(options)), readers_(options_.file.string()) {}
 
   absl::Status Open() {
     ASSIGN_OR_RETURN(writer_, Database::Open(options_.file.string(), /*read_only=*/false));
-    RETURN_IF_ERROR(writer_.Execute("PRAGMA journal_mode = WAL"));
-    RETURN_IF_ERROR(writer_.Execute("PRAGMA synchronous = FULL"));
-    RETURN_IF_ERROR(CheckVersion());
-    RETURN_IF_ERROR(writer_.Execute("BEGIN IMMEDIATE"));
-    RETURN_IF_ERROR(writer_.Execute(Schema()));
-    RETURN_IF_ERROR(
-        writer_.Execute(fmt::format("PRAGMA user_version = {}", kSchemaVersion).c_str()));
-    RETURN_IF_ERROR(writer_.Execute("COMMIT"));
-    ASSIGN_OR_RETURN(mutations_, Mutations::Make(writer_));
-    {
-      absl::MutexLock lock(&reader_mutex_);
-      ASSIGN_OR_RETURN(reader_, Database::Open(options_.file.string(), /*read_only=*/true));
-    }
+    RETURN_IF_ERROR(PrepareDatabase(writer_, options_.file.string()));
+    ASSIGN_OR_RETURN(histories_, HistoryWriter::Make(writer_));
+    ASSIGN_OR_RETURN(mutations_, Mutations::Make(writer_, *histories_));
     thread_ = std::thread([this] { Run(); });
     return absl::OkStatus();
   }
@@ -69,46 +63,36 @@ class SqliteJobStore final : public JobStore {
   }
 
   absl::StatusOr<LoadedState> LoadAll() override {
-    absl::MutexLock lock(&reader_mutex_);
-    return Load(reader_);
+    return readers_.With([](Database& database) { return Load(database); });
   }
 
   absl::StatusOr<MetricsPage> ListMetrics(const base::JobId& job,
                                           const MetricsQuery& query) const override {
-    absl::MutexLock lock(&reader_mutex_);
-    return ReadMetrics(reader_, job, query);
+    return readers_.With([&](Database& database) { return ReadMetrics(database, job, query); });
   }
 
   absl::StatusOr<LogsPage> ListLogs(const base::JobId& job, const LogsQuery& query) const override {
-    absl::MutexLock lock(&reader_mutex_);
-    return ReadLogs(reader_, job, query);
+    return readers_.With([&](Database& database) { return ReadLogs(database, job, query); });
   }
 
  private:
-  absl::Status CheckVersion() {
-    ASSIGN_OR_RETURN(Statement row, writer_.Prepare("PRAGMA user_version"));
-    RETURN_IF_ERROR(row.Step().status());
-    const int64_t version = row.Integer(0);
-    if (version <= kSchemaVersion) return absl::OkStatus();
-    return absl::FailedPreconditionError(
-        fmt::format("database {} has version {}, this program knows up to {}: run the newer "
-                    "program that wrote it",
-                    options_.file.string(), version, kSchemaVersion));
-  }
-
   bool HasWork() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return !queue_.empty() || closing_; }
 
   void Run() {
     Ticket written = 0;
+    int busy_commits = 0;  // since a slice of dead histories went
     while (true) {
       std::deque<Batch> batches;
+      const bool has_dead = histories_->has_dead_jobs();
       {
         absl::MutexLock lock(&mutex_);
-        mutex_.Await(absl::Condition(this, &SqliteJobStore::HasWork));
-        if (queue_.empty()) return;
+        if (!has_dead) mutex_.Await(absl::Condition(this, &SqliteJobStore::HasWork));
+        if (queue_.empty() && closing_) return;
         batches.swap(queue_);
       }
-      if (const absl::Status status = Write(batches); !status.ok()) {
+      const bool drops = has_dead && (batches.empty() || ++busy_commits >= kBusyCommitsPerSlice);
+      if (drops) busy_commits = 0;
+      if (const absl::Status status = Write(batches, drops); !status.ok()) {
         options_.on_fatal(status);
         return;
       }
@@ -121,20 +105,25 @@ class SqliteJobStore final : public JobStore {
     }
   }
 
-  absl::Status Write(const std::deque<Batch>& batches) {
+  absl::Status Write(const std::deque<Batch>& batches, bool drops) {
     RETURN_IF_ERROR(writer_.Execute("BEGIN IMMEDIATE"));
     for (const Batch& batch : batches) {
       for (const Mutation& mutation : batch) RETURN_IF_ERROR(mutations_->Apply(mutation));
     }
+    RETURN_IF_ERROR(mutations_->Finish());
+    if (drops) RETURN_IF_ERROR(histories_->DropSlice());
     return writer_.Execute("COMMIT");
   }
+
+  /// Under load, every so many commits take a slice of dead histories along.
+  static constexpr int kBusyCommitsPerSlice = 32;
 
   const SqliteOptions options_;
   // The writer thread's, once it runs. Statements go before their connection.
   Database writer_;
+  std::unique_ptr<HistoryWriter> histories_;
   std::unique_ptr<Mutations> mutations_;
-  mutable absl::Mutex reader_mutex_;
-  mutable Database reader_ ABSL_GUARDED_BY(reader_mutex_);
+  const ReaderPool readers_;
 
   mutable absl::Mutex mutex_;
   std::deque<Batch> queue_ ABSL_GUARDED_BY(mutex_);

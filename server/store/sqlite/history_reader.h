@@ -1,4 +1,4 @@
-/// Reads the database: the readers' half of the adapter.
+/// Reads histories from the database: the readers' half of the adapter.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -8,7 +8,8 @@
 
 namespace bsnn::store {
 
-absl::StatusOr<LoadedState> Load(Database& database);
+/// With a filter it looks at a bounded number of points: a page may be short, even empty, and have
+/// `more`.
 absl::StatusOr<MetricsPage> ReadMetrics(Database& database, const base::JobId& job,
                                         const MetricsQuery& query);
 absl::StatusOr<LogsPage> ReadLogs(Database& database, const base::JobId& job,
