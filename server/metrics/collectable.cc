@@ -289,7 +289,7 @@ void AddWorkerFamilies(const ServiceSample& sample, std::vector<MetricFamily>& f
   Add(age, {}, std::max(0.0, snapshot.heartbeat_age_seconds_max));
   for (MetricFamily* family : {&workers, &slots, &age}) families.push_back(std::move(*family));
   families.push_back(Single("bsnn_worker_leases_expired_total", MetricType::Counter,
-                            "Workers taken for lost after their lease.",
+                            "Workers that were silent for longer than their lease.",
                             static_cast<double>(snapshot.counters.leases_expired)));
 }
 
