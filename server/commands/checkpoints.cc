@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "server/commands/attempts.h"
 #include "server/commands/jobs.h"
+#include "server/commands/workers.h"
 
 namespace bsnn::commands {
 namespace {
@@ -83,6 +84,7 @@ absl::Status CheckUpload(const cluster::Facts& facts, const UploadSource& source
 
 absl::StatusOr<Published> RecordCheckpoint(Transaction& tx, const PublishRequest& request) {
   RETURN_IF_ERROR(CheckUpload(tx.facts(), request.source));
+  HearWorker(tx, request.source.worker);
   const Job& job = *tx.facts().FindJob(request.source.job);
   const base::CheckpointId id = CheckpointIdOf(request.source.attempt_epoch, request.step);
   if (const auto* held = job.FindCheckpoint(id)) {

@@ -204,8 +204,13 @@ void EndByFinished(Transaction& tx, const Job& job, const spec::Finished& finish
 absl::StatusOr<AcceptedEvents> AnswerForEnded(Transaction& tx, const Job& job,
                                               const EventBatch& batch) {
   for (const store::AttemptRecord& ended : job.attempts) {
-    if (ended.epoch == batch.epoch && ended.worker == batch.worker && ended.finished &&
-        batch.events.back().sequence <= ended.acknowledged_sequence) {
+    if (ended.epoch != batch.epoch || ended.worker != batch.worker) continue;
+    // The attempt is over; its worker calls all the same.
+    const cluster::Worker* const worker = tx.facts().FindWorker(batch.worker);
+    if (worker != nullptr && worker->record.incarnation == ended.incarnation) {
+      HearWorker(tx, batch.worker);
+    }
+    if (ended.finished && batch.events.back().sequence <= ended.acknowledged_sequence) {
       return AcceptedEvents{ended.acknowledged_sequence, batch.events.size()};
     }
   }
@@ -228,9 +233,9 @@ absl::StatusOr<AcceptedEvents> AcceptEvents(Transaction& tx, const EventBatch& b
   if (live == nullptr || live->epoch != batch.epoch || live->worker != batch.worker) {
     return AnswerForEnded(tx, *job, batch);
   }
+  HearWorker(tx, batch.worker);
   RETURN_IF_ERROR(CheckBatch(batch, *job));
   if (!store_has_room) return StoreBusy();
-  HearWorker(tx, batch.worker);
   const int64_t acknowledged = live->acknowledged_sequence;
   const int64_t newest = batch.events.back().sequence;
   if (newest <= acknowledged) return AcceptedEvents{acknowledged, batch.events.size()};

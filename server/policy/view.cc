@@ -48,6 +48,7 @@ void Offers::Put(const base::WorkerId& worker, Offer offer) {
   Group& group = groups_[{offer.data, offer.missing_data}];
   group.data = offer.data;
   group.missing_data = offer.missing_data;
+  ++group.members;
   for (size_t device = 0; device < kDevices; ++device) {
     const auto count = static_cast<int>(offer.free[device].size());
     free_[device] += count;
@@ -62,15 +63,13 @@ void Offers::Erase(const base::WorkerId& worker) {
   if (found == offers_.end()) return;
   const Offer& offer = found->second;
   const auto group = groups_.find({offer.data, offer.missing_data});
-  bool empty = true;
   for (size_t device = 0; device < kDevices; ++device) {
     const auto count = static_cast<int>(offer.free[device].size());
     free_[device] -= count;
     group->second.free[device].erase({-count, worker});
     group->second.workers[device].erase(worker);
-    empty &= group->second.workers[device].empty();
   }
-  if (empty) groups_.erase(group);
+  if (--group->second.members == 0) groups_.erase(group);
   offers_.erase(found);
 }
 

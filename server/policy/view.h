@@ -92,6 +92,7 @@ class Offers {
  public:
   /// Workers with the same data sets, and for each device those with free slots, most first.
   struct Group {
+    int members = 0;  ///< workers, those without a trusted slot counted
     std::optional<std::set<spec::DataName>> data;
     std::set<spec::DataName> missing_data;
     std::array<std::set<std::pair<int, base::WorkerId>>, kDevices> free;  ///< (-free slots, worker)

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
 #include "base/limits.h"
 #include "server/cluster/job_states.h"
 
@@ -174,6 +176,17 @@ void Ledger::CheckRestart(const scheduler::Scheduler& scheduler, scheduler::Inst
                           view.record.id.value(), attempt.epoch));
       }
     }
+  }
+}
+
+void Ledger::CheckHistory(const store::JobStore& store, const base::JobId& job, int64_t step) {
+  const auto page = store.ListMetrics(job, {0, base::kMetricPageSizeMax, "", ""});
+  std::set<int64_t> kept;
+  for (const auto& point : page->points) kept.insert(point.step);
+  for (int64_t i = 1; i <= step; ++i) {
+    if (kept.contains(i)) continue;
+    return Fault(fmt::format("job {} resumes at step {}, and the point of step {} is missing",
+                             job.value(), step, i));
   }
 }
 

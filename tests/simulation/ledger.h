@@ -40,6 +40,8 @@ class Ledger {
   void CheckScheduler(const scheduler::Scheduler& scheduler, scheduler::Instant now);
   /// Of what a start of the coordinator found.
   void CheckRestart(const scheduler::Scheduler& scheduler, scheduler::Instant now);
+  /// A trainer resumes at `step`: the history has every step up to there.
+  void CheckHistory(const store::JobStore& store, const base::JobId& job, int64_t step);
   /// Of histories, at any time: what was acknowledged is there.
   void CheckMetrics(const scheduler::Scheduler& scheduler, scheduler::Instant now,
                     const store::JobStore& store);

@@ -23,8 +23,8 @@ ModelUser::ModelUser(World& world, int number) : world_(world), number_(number) 
 void ModelUser::Step() {
   if (!job_) return Create();
   if (deleting_) return Delete();
-  if (world_.Fault(0.004)) return Cancel();
-  deleting_ = IsServed() && world_.Fault(0.02);
+  if (world_.Fault(Trouble::kUser, 0.004)) return Cancel();
+  deleting_ = IsServed() && world_.Fault(Trouble::kUser, 0.02);
 }
 
 bool ModelUser::IsServed() {

@@ -32,9 +32,13 @@ agent::Order ToAgent(const scheduler::AttemptOrder& order) {
 ModelWorker::ModelWorker(World& world, int number)
     : world_(world),
       id_(*base::WorkerId::Make(fmt::format("w{}", number))),
-      slots_(static_cast<int>(world.Uniform(1, 2))) {}
+      slots_(static_cast<int>(world.Uniform(1, world.Chance(0.2) ? 8 : 2))),
+      nature_(world.Chance(0.1)   ? Nature::kBroken
+              : world.Chance(0.1) ? Nature::kWithoutData
+                                  : Nature::kGood) {}
 
 void ModelWorker::Crash() {
+  world_.causes().WorkerCrashed(id_.value());
   is_up_ = registered_ = false;
   attempts_.clear();  // trainers die with their worker
   leaving_.clear();
@@ -43,7 +47,7 @@ void ModelWorker::Crash() {
 }
 
 void ModelWorker::Step() {
-  if (is_up_ && world_.Fault(0.006)) Crash();
+  if (is_up_ && world_.Fault(Trouble::kWorker, 0.006)) Crash();
   if (!is_up_) {
     if (world_.time() < start_at_) return;
     is_up_ = true;
@@ -51,7 +55,10 @@ void ModelWorker::Step() {
     incarnation_ = fmt::format("run-{}", ++runs_);
     table_ = std::make_unique<agent::AttemptTable>(slots_);
   }
-  if (world_.Fault(0.006)) silent_until_ = world_.time() + world_.Milliseconds(500, 8000);
+  if (world_.Fault(Trouble::kSilence, 0.006)) {
+    silent_until_ = world_.time() + world_.Milliseconds(500, 9000);  // up to three leases
+  }
+  if (world_.Fault(Trouble::kDrain, 0.003)) Drain();
   for (auto& [key, attempt] : attempts_) {
     Train(key, attempt);
     Publish(key, attempt);
@@ -88,6 +95,7 @@ void ModelWorker::Register() {
   for (int32_t i = 0; i < slots_; ++i) request.slots.push_back({i, spec::Device::kCpu, "", 0});
   Send(register_, [this, request](int64_t id) -> Answer {
     const auto view = world_.coordinator().RegisterWorker(world_.now(), request);
+    if (view.ok()) world_.causes().Heard(id_.value());
     if (absl::IsAlreadyExists(view.status())) {
       // Of a run before the newest, on its way until now; or this run's predecessor never arrived.
       return {.ticket = world_.ErrorTicket(), .arrive = [this, id] { World::Take(register_, id); }};
@@ -101,6 +109,8 @@ void ModelWorker::Register() {
 
 void ModelWorker::Synchronize() {
   scheduler::SynchronizeRequest request{.worker = id_, .incarnation = incarnation_};
+  request.draining = draining_;
+  request.number = ++synchronizations_;
   for (const agent::Report& report : table_->Reports()) {
     request.attempts.push_back({report.key.job, report.key.epoch,
                                 static_cast<scheduler::Phase>(static_cast<int>(report.phase) + 1),
@@ -108,6 +118,7 @@ void ModelWorker::Synchronize() {
   }
   Send(synchronize_, [this, request](int64_t id) -> Answer {
     const auto reply = world_.coordinator().Synchronize(world_.now(), request);
+    if (reply.ok()) world_.causes().Heard(id_.value());
     if (!reply.ok()) {
       return {.ticket = world_.ErrorTicket(), .arrive = [this, id] {
                 if (World::Take(synchronize_, id)) registered_ = false;
@@ -157,7 +168,7 @@ void ModelWorker::Start(const agent::Order& order) {
   world_.ledger().TrainerStarted(IdOf(order.key));
   // The newest that verifies; now and then one is broken.
   for (const base::CheckpointId& checkpoint : order.checkpoints) {
-    if (world_.Fault(0.1)) continue;
+    if (world_.Fault(Trouble::kCheckpoint, 0.1)) continue;
     int epoch = 0;
     long long step = 0;
     if (std::sscanf(checkpoint.value().c_str(), "a%d-step-%lld", &epoch, &step) != 2) continue;
@@ -165,6 +176,7 @@ void ModelWorker::Start(const agent::Order& order) {
     attempt.digest = DigestOf(order.key.job.value(), epoch, step);
     break;
   }
+  world_.ledger().CheckHistory(world_.store(), order.key.job, attempt.step);
 }
 
 void ModelWorker::Say(Attempt& attempt, decltype(spec::Event::kind) kind) {
@@ -184,11 +196,15 @@ void ModelWorker::End(const agent::AttemptKey& key, Attempt& attempt,
 
 void ModelWorker::Train(const agent::AttemptKey& key, Attempt& attempt) {
   if (attempt.ended || attempt.fenced) return;
-  if (world_.Fault(0.006) || world_.time() >= attempt.kill_at) {
+  if (world_.Fault(Trouble::kTrainer, 0.006) || world_.time() >= attempt.kill_at) {
     attempt.ended = true;
+    world_.causes().TrainerDied(IdOf(key));
     return attempt.relay.EndTrainer({.signal = 9}, world_.now().wall);
   }
-  attempt.hangs |= world_.Fault(0.002);
+  if (world_.Fault(Trouble::kTrainer, 0.002)) {
+    attempt.hangs = true;
+    world_.causes().TrainerHung(IdOf(key));
+  }
   if (attempt.hangs || world_.Chance(0.4)) return;
   if (attempt.stop && attempt.started) {
     return End(key, attempt,
@@ -197,6 +213,7 @@ void ModelWorker::Train(const agent::AttemptKey& key, Attempt& attempt) {
                 .checkpoint_digest = attempt.digest});
   }
   if (attempt.started) return TrainStep(key, attempt);
+  if (nature_ != Nature::kGood) return FailAtStart(key, attempt);
   attempt.started = true;
   Say(attempt, spec::Started{.device = "cpu",
                              .threads = 1,
@@ -204,8 +221,32 @@ void ModelWorker::Train(const agent::AttemptKey& key, Attempt& attempt) {
                              .resumed_from_step = attempt.step});
 }
 
+void ModelWorker::FailAtStart(const agent::AttemptKey& key, Attempt& attempt) {
+  const bool data = nature_ == Nature::kWithoutData;
+  if (data) {
+    world_.causes().DataMissing(IdOf(key));
+  } else {
+    world_.causes().TrainerDied(IdOf(key));
+  }
+  End(key, attempt,
+      {.outcome = spec::Outcome::kFailed,
+       .failure =
+           data ? spec::TrainerFailure::kDataUnavailable : spec::TrainerFailure::kInfrastructure,
+       .message = data ? "there is no such folder" : "no device"});
+}
+
+void ModelWorker::Drain() {
+  draining_ = !draining_;
+  if (!draining_) return;
+  for (auto& [key, attempt] : attempts_) {
+    attempt.stop = true;
+    attempt.kill_at = std::min(attempt.kill_at, world_.time() + absl::Seconds(5));
+  }
+}
+
 void ModelWorker::TrainStep(const agent::AttemptKey& key, Attempt& attempt) {
-  if (world_.Fault(0.002)) {
+  if (world_.Fault(Trouble::kTrainer, 0.002)) {
+    world_.causes().TrainerErred(IdOf(key));
     return End(key, attempt,
                {.outcome = spec::Outcome::kFailed,
                 .step = attempt.step,
@@ -260,6 +301,7 @@ void ModelWorker::Publish(const agent::AttemptKey& key, Attempt& attempt) {
   if (batch.events.empty()) return;
   Send(attempt.publish, [this, key, batch](int64_t id) -> Answer {
     const auto taken = world_.coordinator().AcceptEvents(world_.now(), batch);
+    if (taken.ok()) world_.causes().Heard(id_.value());
     const absl::StatusOr<int64_t> acknowledged =
         taken.ok() ? absl::StatusOr<int64_t>(taken->value) : taken.status();
     const auto leave = [this, key, batch, acknowledged] {
@@ -302,6 +344,7 @@ void ModelWorker::Upload(const agent::AttemptKey& key, Attempt& attempt) {
                                           .after_event_sequence = next->after_event_sequence};
   Send(attempt.upload, [this, key, request, checkpoint = next->checkpoint](int64_t id) -> Answer {
     const auto kept = world_.coordinator().RecordCheckpoint(world_.now(), request);
+    if (kept.ok()) world_.causes().Heard(id_.value());
     const std::string reason = base::ReasonOf(kept.status()).reason;
     const bool fenced = reason == "ATTEMPT_FENCED" || reason == "JOB_NOT_FOUND";
     if (!kept.ok() && !fenced) world_.ledger().Fault("upload: " + kept.status().ToString());

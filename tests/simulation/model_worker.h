@@ -21,6 +21,9 @@ class ModelWorker {
   ModelWorker(World& world, int number);
   void Step();
   /// It has no attempts left.
+  bool IsGood() const { return nature_ == Nature::kGood; }
+  /// Takes new attempts again.
+  void EndDrain() { draining_ = false; }
   bool IsIdle() const { return is_up_ && table_->size() == 0; }
 
  private:
@@ -38,7 +41,12 @@ class ModelWorker {
     Call upload = {};
   };
 
+  /// What its machine is like, for ever.
+  enum class Nature { kGood, kBroken, kWithoutData };
+
   void Crash();
+  void Drain();
+  void FailAtStart(const agent::AttemptKey& key, Attempt& attempt);
   void Send(Call& call, std::function<Answer(int64_t id)> serve);
   void Register();
   void Synchronize();
@@ -58,6 +66,9 @@ class ModelWorker {
   World& world_;
   const base::WorkerId id_;
   const int slots_;
+  const Nature nature_;
+  bool draining_ = false;
+  int64_t synchronizations_ = 0;
   int runs_ = 0;
   std::string incarnation_;
   std::string replaces_;  // the incarnation before

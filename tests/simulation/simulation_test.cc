@@ -6,7 +6,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <deque>
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/simulation/model_user.h"
@@ -15,20 +19,45 @@
 namespace bsnn::simulation {
 namespace {
 
-constexpr int kUsers = 5;
-constexpr int kWorkers = 3;
 constexpr int kTroubledSteps = 500;
-constexpr int kCalmStepsMax = 4000;
+constexpr int kCalmStepsMax = 6000;
 
-class Simulation : public testing::TestWithParam<uint64_t> {
- protected:
-  Simulation() : world_(GetParam()) {
-    for (int i = 0; i < kWorkers; ++i) {
+/// One run of a seed.
+class SeedRun {
+ public:
+  explicit SeedRun(uint64_t seed) : world_(seed) {
+    const int64_t workers = world_.Uniform(1, world_.Chance(0.04) ? 50 : 5);
+    const int64_t users = world_.Uniform(1, world_.Chance(0.1) ? 30 : 6);
+    for (int i = 0; i < workers; ++i) {
       workers_.push_back(std::make_unique<ModelWorker>(world_, i));
     }
-    for (int i = 0; i < kUsers; ++i) users_.push_back(std::make_unique<ModelUser>(world_, i));
+    // In calm every job ends, so somebody must be able to run it.
+    if (std::ranges::none_of(workers_, [](const auto& worker) { return worker->IsGood(); })) {
+      do {
+        workers_.back() = std::make_unique<ModelWorker>(world_, static_cast<int>(workers - 1));
+      } while (!workers_.back()->IsGood());
+    }
+    for (int i = 0; i < users; ++i) users_.push_back(std::make_unique<ModelUser>(world_, i));
   }
 
+  /// The trouble, then calm until every job has ended. Faults are in the ledger.
+  void Play() {
+    for (int i = 0; i < kTroubledSteps; ++i) {
+      Step();
+      if (i % 50 == 0) Check();
+    }
+    world_.Calm();
+    for (const auto& worker : workers_) worker->EndDrain();
+    int calm_steps = 0;
+    while (!IsOver() && ++calm_steps < kCalmStepsMax) Step();
+    if (!IsOver()) world_.ledger().Fault("jobs or attempts are left after a long calm");
+    Check();
+  }
+
+  const std::vector<std::string>& faults() { return world_.ledger().faults(); }
+  const Causes& causes() { return world_.causes(); }
+
+ private:
   void Step() {
     world_.Step();
     for (const auto& user : users_) user->Step();
@@ -49,21 +78,44 @@ class Simulation : public testing::TestWithParam<uint64_t> {
   std::vector<std::unique_ptr<ModelUser>> users_;
 };
 
-TEST_P(Simulation, KeepsItsPromises) {
-  for (int i = 0; i < kTroubledSteps; ++i) {
-    Step();
-    if (i % 50 == 0) Check();
-  }
-  world_.Calm();
-  int calm_steps = 0;
-  while (!IsOver() && ++calm_steps < kCalmStepsMax) Step();
-  EXPECT_TRUE(IsOver()) << "jobs or attempts are left " << calm_steps << " calm steps later";
-  Check();
-  EXPECT_THAT(world_.ledger().faults(), testing::IsEmpty()) << "seed " << GetParam();
+/// Seeds to play: BSNN_SEEDS is "FIRST..LAST", or one seed, whose story is then told.
+std::pair<uint64_t, uint64_t> SeedsToPlay() {
+  constexpr std::pair<uint64_t, uint64_t> kDefault = {1, 1000};
+  const char* const text = std::getenv("BSNN_SEEDS");
+  if (text == nullptr) return kDefault;
+  const std::string seeds(text);
+  const size_t dots = seeds.find("..");
+  if (dots == std::string::npos) return {std::stoull(seeds), std::stoull(seeds)};
+  return {std::stoull(seeds.substr(0, dots)), std::stoull(seeds.substr(dots + 2))};
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, Simulation, testing::Range<uint64_t>(1, 401),
-                         [](const auto& seed) { return fmt::format("{}", seed.param); });
+std::string TextOf(const std::deque<std::string>& story) {
+  std::string text;
+  for (const std::string& line : story) text += "  " + line + "\n";
+  return text;
+}
+
+TEST(Simulation, KeepsItsPromises) {
+  const auto [first, last] = SeedsToPlay();
+  for (uint64_t seed = first; seed <= last; ++seed) {
+    SeedRun run(seed);
+    run.Play();
+    EXPECT_THAT(run.faults(), testing::IsEmpty())
+        << "seed " << seed << " (BSNN_SEEDS=" << seed << " plays it alone); the end of its story:\n"
+        << TextOf(run.causes().story());
+    if (first == last) fmt::print("the end of seed {}:\n{}", seed, TextOf(run.causes().story()));
+  }
+}
+
+TEST(Simulation, IsTheSameTwice) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    SeedRun one(seed);
+    SeedRun two(seed);
+    one.Play();
+    two.Play();
+    EXPECT_EQ(one.causes().hash(), two.causes().hash()) << "seed " << seed;
+  }
+}
 
 }  // namespace
 }  // namespace bsnn::simulation

@@ -1,10 +1,14 @@
 #include "tests/simulation/world.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "base/check.h"
 #include "base/limits.h"
+#include "server/cluster/job_states.h"
 
 namespace bsnn::simulation {
 namespace {
@@ -24,7 +28,11 @@ scheduler::Options ShortOptions() {
 
 }  // namespace
 
-World::World(uint64_t seed) : random_(seed) {
+World::World(uint64_t seed) : random_(seed), causes_(ShortOptions().lease) {
+  constexpr double kRates[] = {0, 0.3, 1, 1, 3};
+  const bool one_kind = Chance(0.25);
+  for (double& rate : rates_) rate = one_kind ? 0 : kRates[Uniform(0, 4)];
+  if (one_kind) rates_[static_cast<size_t>(Uniform(0, std::ssize(rates_) - 1))] = 3;
   store_.Hold();
   Start();
 }
@@ -52,11 +60,22 @@ void World::Start() {
   BSNN_CHECK(made.ok());
   scheduler_ = *std::move(made);
   scheduler_->Begin(now());
+  causes_.CoordinatorStarted();
+  causes_.Tell(fmt::format("{} the coordinator starts", absl::FormatDuration(time_)));
+  if (!dump_.empty() && dump_ != Dump()) {
+    ledger_.Fault(fmt::format("a start found\n{}the memory that crashed was\n{}", Dump(), dump_));
+  }
+  dump_.clear();
   ledger_.CheckRestart(*scheduler_, now());
   ledger_.CheckScheduler(*scheduler_, now());
 }
 
 void World::Crash() {
+  if (Chance(0.3)) {
+    store_.Release(-1);
+    dump_ = Dump();
+  }
+  causes_.Tell(fmt::format("{} the coordinator crashes", absl::FormatDuration(time_)));
   scheduler_.reset();
   store_.Crash();
   start_at_ = time_ + Milliseconds(0, Chance(0.3) ? 12'000 : 1000);
@@ -64,20 +83,30 @@ void World::Crash() {
 
 void World::Step() {
   const absl::Duration step = Milliseconds(1, 400);
-  time_ += Fault(0.002) ? step + absl::Seconds(Uniform(1, 20)) : step;
-  if (Fault(0.002)) wall_offset_ += absl::Seconds(Uniform(-40, 40));
-  if (IsUp() && Fault(0.02)) Crash();
+  // A pause of any length up to three leases, or much longer.
+  const absl::Duration pause = Milliseconds(0, Chance(0.8) ? 9'000 : 100'000);
+  const absl::Duration passed = Fault(Trouble::kPause, 0.002) ? step + pause : step;
+  time_ += passed;
+  if (IsUp()) causes_.Attention(std::min(passed, absl::Seconds(1)));
+  if (Fault(Trouble::kClock, 0.002)) wall_offset_ += absl::Seconds(Uniform(-40, 40));
+  if (IsUp() && Fault(Trouble::kCoordinator, 0.02)) Crash();
   if (!IsUp() && time_ >= start_at_) Start();
-  if (IsUp() && !Fault(0.2)) scheduler_->Tick(now());
+  if (IsUp() && !Fault(Trouble::kTicks, 0.2)) scheduler_->Tick(now());
   Deliver();
   if (IsUp()) store_.Release(calm_ ? -1 : static_cast<int>(Uniform(0, 6)));
-  if (IsUp() && ++steps_ % 8 == 0) ledger_.CheckScheduler(*scheduler_, now());
+  if (IsUp() && ++steps_ % 8 == 0) {
+    ledger_.CheckScheduler(*scheduler_, now());
+    CheckWorkConservation();
+  }
 }
 
 void World::Post(bool for_coordinator, std::function<void()> act) {
-  if (Fault(0.03)) return;
-  const auto delay = [this] { return Milliseconds(0, Fault(0.03) ? 6000 : 150); };
-  if (for_coordinator && Fault(0.03)) messages_.push_back({time_ + delay(), true, act});
+  if (Fault(Trouble::kNetwork, 0.03)) return;
+  const auto delay = [this] {
+    return Milliseconds(0, Fault(Trouble::kNetwork, 0.03) ? 6000 : 150);
+  };
+  if (for_coordinator && Fault(Trouble::kNetwork, 0.03))
+    messages_.push_back({time_ + delay(), true, act});
   messages_.push_back({time_ + delay(), for_coordinator, std::move(act)});
 }
 
@@ -92,8 +121,8 @@ void World::Deliver() {
   for (const Message& message : due) {
     if (!message.for_coordinator || IsUp()) message.act();
     // Between any two calls the disk may get further, or the program may end.
-    if (message.for_coordinator && IsUp() && Fault(0.3)) store_.Release(1);
-    if (message.for_coordinator && IsUp() && Fault(0.005)) Crash();
+    if (message.for_coordinator && IsUp() && !calm_ && Chance(0.3)) store_.Release(1);
+    if (message.for_coordinator && IsUp() && Fault(Trouble::kCoordinator, 0.005)) Crash();
   }
 }
 
@@ -119,8 +148,59 @@ void World::OnChanges(store::Ticket ticket, const std::vector<scheduler::JobChan
   for (const auto& change : changes) {
     auto view = scheduler_->GetJob(now(), change.job);
     if (!view.ok()) continue;
+    causes_.Tell(fmt::format("{} {} {} epoch {}: {}", absl::FormatDuration(time_),
+                             view->record.id.value(), cluster::ToWord(view->record.status.state),
+                             view->record.status.newest_epoch, view->state_message));
+    causes_.Judge(*view, ledger_);
     store_.WhenDurable(ticket, [this, view = *std::move(view)] { ledger_.Published(view); });
   }
+}
+
+std::string World::Dump() const {
+  std::string text;
+  for (const auto& view : scheduler_->ListJobs(now(), {.limit = base::kPageSizeMax}).jobs) {
+    const store::JobStatus& status = view.record.status;
+    text += fmt::format("{} {} {} v{} e{} restarts {} in a row {} step {} points {} '{}'\n",
+                        view.record.sequence, view.record.id.value(), cluster::ToWord(status.state),
+                        status.version, status.newest_epoch, status.restart_count,
+                        status.failures_in_row, status.progress.step, status.metric_points,
+                        status.message);
+    for (const store::AttemptRecord& attempt : view.attempts) {
+      text +=
+          fmt::format("  {} on {} {} slot {} until {} by {} acknowledged {} stop {}\n",
+                      attempt.epoch, attempt.worker.value(), attempt.incarnation, attempt.slot,
+                      absl::FormatTime(attempt.end_time), cluster::ToWord(attempt.failure_class),
+                      attempt.acknowledged_sequence, static_cast<int>(attempt.stop));
+    }
+    const auto page = scheduler_->ListCheckpoints(view.record.id, std::nullopt, 100);
+    for (const auto& checkpoint : page->checkpoints) text += "  " + checkpoint.id.value() + "\n";
+  }
+  return text;
+}
+
+void World::CheckWorkConservation() {
+  // When the trouble has been over for a while, no slot stands idle beside a job that fits it.
+  if (!calm_ || time_ - calm_since_ < absl::Seconds(20)) return;
+  std::set<std::string> idle;
+  for (const auto& worker : scheduler_->ListWorkers(now(), {}, 1000)) {
+    if (worker.state == scheduler::WorkerState::kOnline && worker.state_message.empty() &&
+        worker.slots_used < std::ssize(worker.record.slots)) {
+      idle.insert(worker.record.id.value());
+    }
+  }
+  std::string waiting;
+  for (const auto& view : scheduler_->ListJobs(now(), {.limit = 1000}).jobs) {
+    if (view.pending != scheduler::PendingReason::kWaitingForSlots) continue;
+    std::set<std::string> fitting = idle;
+    for (const auto& attempt : view.attempts) {
+      if (attempt.failure_class != store::FailureClass::kNone) {
+        fitting.erase(attempt.worker.value());
+      }
+    }
+    if (!fitting.empty()) waiting = view.record.id.value();
+  }
+  idle_beside_waiting_ = waiting.empty() ? 0 : idle_beside_waiting_ + 1;
+  if (idle_beside_waiting_ == 3) ledger_.Fault(waiting + " waits beside a free slot that fits");
 }
 
 }  // namespace bsnn::simulation
