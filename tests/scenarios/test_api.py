@@ -125,6 +125,9 @@ def test_an_old_epoch_is_fenced(service):
     first = service.worker_service.Synchronize(
         worker_pb2.SynchronizeRequest(worker="workers/w9", incarnation="a"), timeout=5).orders[0]
     worker.incarnation = "b"
+    code, reason, _ = refusal(service.worker_service.RegisterWorker, worker)
+    assert (code, reason) == (grpc.StatusCode.ALREADY_EXISTS, "WORKER_ID_IN_USE")
+    worker.replaces_incarnation = "a"  # as the same worker does that starts again in its folder
     service.worker_service.RegisterWorker(worker, timeout=5)
     event = event_pb2.Event(sequence=1, log=event_pb2.LogLine(severity=event_pb2.INFO, message="late"))
     event.event_time.GetCurrentTime()

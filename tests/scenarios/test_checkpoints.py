@@ -1,6 +1,7 @@
 """Checkpoints that break, downloads that are cut, and what is kept."""
 import hashlib
 import random
+import time
 
 import grpc
 import pytest
@@ -23,8 +24,8 @@ def test_a_flipped_bit_is_refused_and_the_one_before_is_used(service, tmp_path, 
     service.start_worker()
     job = service.submit(spec=spec)
     service.wait_until(job.name, "three checkpoints", lambda j: len(service.list_checkpoints(j.name)) >= 3)
-    service.workers["w1"].kill()
-    service.wait_until(job.name, "the loss of the worker", lambda j: j.restart_count == 1)
+    service.workers["w1"].kill()  # the next start of the same worker says that its attempt is lost
+    time.sleep(0.5)  # for a commit that is under way
     newest, before = service.list_checkpoints(job.name)[:2]
     _, job_id, _, checkpoint_id = newest.name.split("/")
     flip_bit(service.folder / "coordinator/checkpoints/published" / job_id / checkpoint_id / file, seed=3)

@@ -184,7 +184,7 @@ def test_broken_data_is_named(tmp_path, fault):
         if content is not None:
             (tmp_path / file).write_bytes(content)
     code, errors = run(tmp_path, spec={"data": {"name": "mnist"}, "training": {"epochs": 1}})
-    assert code == 2, errors
+    assert code == 4, errors
     assert ("train-labels" if fault == "labels" else "train-images") in errors
 
 

@@ -18,6 +18,7 @@
 #include "base/logging.h"
 #include "base/status.h"
 #include "worker/trainer/checkpoint/stored_model.h"
+#include "worker/trainer/data/dataset.h"
 #include "worker/trainer/export/export_nir.h"
 #include "worker/trainer/nn/cuda/ops.h"
 #include "worker/trainer/nn/threads.h"
@@ -49,12 +50,15 @@ struct Arguments {
   bool describe = false, describe_spec = false;
 };
 
-/// Who is to blame. The user is only for what the specification alone can say: data that is missing
-/// or damaged here may be whole on another machine.
+/// Who is to blame. Data that is missing or damaged here may be whole on another machine; the user
+/// is for what any machine would say of the specification, the arguments and the files named there.
 spec::TrainerFailure FailureOf(const absl::Status& status) {
-  if (absl::IsInvalidArgument(status)) return spec::TrainerFailure::kUserError;
-  if (absl::IsNotFound(status) || absl::IsFailedPrecondition(status) || absl::IsDataLoss(status)) {
+  if (base::ReasonOf(status).reason == kDataUnavailableReason) {
     return spec::TrainerFailure::kDataUnavailable;
+  }
+  if (absl::IsInvalidArgument(status) || absl::IsNotFound(status) ||
+      absl::IsFailedPrecondition(status)) {
+    return spec::TrainerFailure::kUserError;
   }
   return spec::TrainerFailure::kInfrastructure;
 }
@@ -71,6 +75,12 @@ int Report(const absl::Status& status) {
       return kInfrastructure;
   }
   return kInfrastructure;
+}
+
+/// Of --evaluate and --export, where a damaged file is the model that the arguments name.
+int ReportOfModel(const absl::Status& status) {
+  const int code = Report(status);
+  return absl::IsDataLoss(status) && code == kInfrastructure ? int{kUserError} : code;
 }
 
 absl::StatusOr<at::Device> ChooseDevice(const std::string& name, spec::Device wanted) {
@@ -333,9 +343,9 @@ int Main(int argc, char** argv) {
   app.add_option("--log-level", arguments.log_level, "debug, info, warning, error")
       ->capture_default_str();
   app.footer(
-      "Exit codes: 0 done; 1 machine or disk; 2 spec, data or arguments; 3 stopped by SIGTERM or "
+      "Exit codes: 0 done; 1 machine or disk; 2 spec, arguments or model; 3 stopped by SIGTERM or "
       "Ctrl-C\n"
-      "after a checkpoint.\n"
+      "after a checkpoint; 4 the data set is missing or damaged here.\n"
       "Examples:\n"
       "  bsnn-train --spec job.json --data ~/mnist --out run1\n"
       "  bsnn-train --spec job.json --data ~/mnist --out run1 --resume\n"
@@ -369,7 +379,7 @@ int Main(int argc, char** argv) {
   cuda::SetUp(arguments.cuda == "fused");
   if (!arguments.evaluate.empty()) {
     const absl::Status status = Guard([&] { return EvaluateModel(arguments); });
-    return status.ok() ? int{kSucceeded} : Report(status);
+    return status.ok() ? int{kSucceeded} : ReportOfModel(status);
   }
   const bool needs_out = arguments.rank == 0 || !arguments.export_format.empty();
   if ((arguments.out.empty() && needs_out) ||
@@ -381,7 +391,7 @@ int Main(int argc, char** argv) {
   }
   if (!arguments.export_format.empty()) {
     const absl::Status status = Guard([&] { return Export(arguments); });
-    return status.ok() ? int{kSucceeded} : Report(status);
+    return status.ok() ? int{kSucceeded} : ReportOfModel(status);
   }
   return Train(arguments);
 }

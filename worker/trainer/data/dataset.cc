@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/fault.h"
 #include "base/status.h"
 #include "worker/trainer/data/cifar.h"
 #include "worker/trainer/data/events/event_frames.h"
@@ -144,11 +145,42 @@ absl::StatusOr<Pictures> Load(const spec::JobSpec& spec, const std::filesystem::
   return IsCifar(name) ? LoadCifar(name, folder, split) : LoadMnist(name, folder, split);
 }
 
+absl::StatusOr<std::unique_ptr<Dataset>> Open(const spec::JobSpec& spec,
+                                              const std::filesystem::path& folder, Split split) {
+  const int64_t limit = split == Split::kTrain ? spec.data.train_limit : spec.data.test_limit;
+  if (spec.data.name == spec::DataName::kImageFolder) {
+    return OpenFolder(folder, split, spec.data.picture_side, limit);
+  }
+  ASSIGN_OR_RETURN(const InputShape shape, ShapeOf(spec, folder));
+  if (IsEventSet(spec.data.name)) {  // which cuts no more recordings than the limit
+    ASSIGN_OR_RETURN(EventFrames frames, LoadEventFrames(spec.data, spec.network.time_steps, folder,
+                                                         split == Split::kTrain));
+    return std::make_unique<FramesDataset>(shape, std::move(frames), NormalizationOf(spec.data));
+  }
+  ASSIGN_OR_RETURN(Pictures pictures, Load(spec, folder, split, limit));
+  if (limit > 0 && limit < std::ssize(pictures.labels)) {
+    pictures.labels.resize(static_cast<size_t>(limit));
+    pictures.pixels.resize(static_cast<size_t>(limit * shape.values()));
+  }
+  return std::make_unique<MemoryDataset>(shape, std::move(pictures), NormalizationOf(spec.data));
+}
+
 }  // namespace
+
+absl::Status DataUnavailable(absl::Status status) {
+  const bool of_files = absl::IsNotFound(status) || absl::IsFailedPrecondition(status) ||
+                        absl::IsDataLoss(status) || absl::IsPermissionDenied(status);
+  if (!of_files) return status;
+  return base::WithReason(std::move(status), {std::string(kDataUnavailableReason), {}});
+}
 
 absl::StatusOr<InputShape> ShapeOf(const spec::JobSpec& spec, const std::filesystem::path& folder) {
   const spec::DataName name = spec.data.name;
-  if (name == spec::DataName::kImageFolder) return FolderShape(folder, spec.data.picture_side);
+  if (name == spec::DataName::kImageFolder) {
+    auto shape = FolderShape(folder, spec.data.picture_side);
+    if (!shape.ok()) return DataUnavailable(shape.status());
+    return shape;
+  }
   if (IsEventSet(name)) {
     return InputShape{.channels = 2,
                       .height = SideOf(spec.data),
@@ -174,22 +206,9 @@ std::string SplitText(const spec::DataSpec& spec) {
 absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(const spec::JobSpec& spec,
                                                      const std::filesystem::path& folder,
                                                      Split split) {
-  const int64_t limit = split == Split::kTrain ? spec.data.train_limit : spec.data.test_limit;
-  if (spec.data.name == spec::DataName::kImageFolder) {
-    return OpenFolder(folder, split, spec.data.picture_side, limit);
-  }
-  ASSIGN_OR_RETURN(const InputShape shape, ShapeOf(spec, folder));
-  if (IsEventSet(spec.data.name)) {  // which cuts no more recordings than the limit
-    ASSIGN_OR_RETURN(EventFrames frames, LoadEventFrames(spec.data, spec.network.time_steps, folder,
-                                                         split == Split::kTrain));
-    return std::make_unique<FramesDataset>(shape, std::move(frames), NormalizationOf(spec.data));
-  }
-  ASSIGN_OR_RETURN(Pictures pictures, Load(spec, folder, split, limit));
-  if (limit > 0 && limit < std::ssize(pictures.labels)) {
-    pictures.labels.resize(static_cast<size_t>(limit));
-    pictures.pixels.resize(static_cast<size_t>(limit * shape.values()));
-  }
-  return std::make_unique<MemoryDataset>(shape, std::move(pictures), NormalizationOf(spec.data));
+  auto opened = Open(spec, folder, split);
+  if (!opened.ok()) return DataUnavailable(opened.status());
+  return opened;
 }
 
 }  // namespace bsnn::trainer

@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "spec/job_spec.h"
@@ -38,7 +39,8 @@ class Dataset {
 
   /// Writes picture `index` to `out`, [C, H, W] row-major, or [frames, C, H, W]: (pixel / 255 -
   /// mean) / deviation by channel. With `change`, as that epoch's training sees it: decided by
-  /// `change` and `index` alone. Errors are of files, and name them.
+  /// `change` and `index` alone. Errors are of files, and name them; Loader gives them the reason
+  /// DATA_UNAVAILABLE.
   virtual absl::Status Read(int64_t index, const EpochAugmentation* change,
                             std::span<float> out) const = 0;
 
@@ -48,6 +50,12 @@ class Dataset {
 };
 
 enum class Split { kTrain, kTest };
+
+inline constexpr std::string_view kDataUnavailableReason = "DATA_UNAVAILABLE";
+
+/// `status` with the reason DATA_UNAVAILABLE where it says that files are missing or damaged: so it
+/// is told from a fault of the specification, which no other machine would mend.
+absl::Status DataUnavailable(absl::Status status);
 
 /// What pictures of the set that `spec` names are like. Looks into `folder` only where the set's
 /// files decide it.
@@ -59,7 +67,8 @@ std::string SplitText(const spec::DataSpec& spec);
 
 /// Opens the data set that `spec` names in `folder`, or in `folder`/<name>; recordings are cut into
 /// network.time_steps frames (events/event_frames.h). NotFound naming the
-/// file that is missing; DataLoss with path and offset for a file that is not what it should be.
+/// file that is missing; DataLoss with path and offset for a file that is not what it should be;
+/// both with the reason DATA_UNAVAILABLE.
 absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(const spec::JobSpec& spec,
                                                      const std::filesystem::path& folder,
                                                      Split split);

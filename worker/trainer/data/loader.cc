@@ -115,8 +115,8 @@ void Loader::Fill(Slot& slot) {
     const auto i = static_cast<size_t>(at);
     const int64_t picture = slot.pictures[i];
     slot.batch.labels[i] = data_.labels()[static_cast<size_t>(picture)];
-    fault = data_.Read(picture, change ? &*change : nullptr,
-                       {slot.batch.images.get() + i * values, values});
+    fault = DataUnavailable(data_.Read(picture, change ? &*change : nullptr,
+                                       {slot.batch.images.get() + i * values, values}));
   }
   mutex_.Lock();
   slot.done += last - first;
