@@ -174,6 +174,9 @@ class Describer {
   std::vector<FieldDescription> rows;
 };
 
+/// What a rule may keep of the checkpoints that a job may have; the rest is for pinned ones.
+constexpr int32_t kCheckpointsKeptMax = base::kCheckpointsPerJobMax * 9 / 10;
+
 }  // namespace
 
 void CheckTogether(const JobSpec& spec, std::string_view prefix, std::vector<FieldFault>& faults) {
@@ -193,6 +196,13 @@ void CheckTogether(const JobSpec& spec, std::string_view prefix, std::vector<Fie
   if (spec.agmm.alpha_mode == AlphaMode::kFixed && spec.agmm.alpha_init == 0 &&
       is_right("agmm.alpha_mode") && is_right("agmm.alpha_init")) {
     fault("agmm.alpha_init", "0", "above 0 where agmm.alpha_mode is fixed: 0 silences every layer");
+  }
+  const int32_t kept = spec.checkpoint.keep_latest + spec.checkpoint.keep_best;
+  if (kept > kCheckpointsKeptMax && is_right("checkpoint.keep_latest") &&
+      is_right("checkpoint.keep_best")) {
+    fault("checkpoint.keep_latest", std::to_string(spec.checkpoint.keep_latest),
+          fmt::format("at most {} less checkpoint.keep_best, which is {}: pinned ones need room",
+                      kCheckpointsKeptMax, spec.checkpoint.keep_best));
   }
   if (spec.data.frame_side != 0 && spec.data.frame_values == FrameValues::kCounts &&
       is_right("data.frame_side") && is_right("data.frame_values")) {

@@ -157,6 +157,9 @@ absl::Status CheckLoaded(const store::LoadedJob& loaded, const Facts& facts) {
   const base::JobId& id = loaded.job.id;
   const bool live = !loaded.attempts.empty() && loaded.attempts.back().live();
   if (facts.jobs_by_id.contains(id)) return Contradiction(id, "is there twice");
+  if (facts.FindJob(loaded.job.sequence) != nullptr) {
+    return Contradiction(id, "has the number of another job");
+  }
   if (HasAttempt(loaded.job.status.state) != live) {
     return Contradiction(id, fmt::format("is {}, but {} attempt of it is live",
                                          ToWord(loaded.job.status.state), live ? "an" : "no"));

@@ -1,7 +1,5 @@
 #include "server/cluster/facts.h"
 
-#include "base/limits.h"
-
 namespace bsnn::cluster {
 
 const store::CheckpointRecord* Job::FindCheckpoint(const base::CheckpointId& id) const {
@@ -29,7 +27,7 @@ void RetiredIds::Put(const base::JobId& job, int32_t newest_epoch) {
   Erase(job);
   epochs_[job] = {newest_epoch, ++last_number_};
   by_number_.emplace(last_number_, job);
-  if (std::ssize(epochs_) > base::kRetiredIdsMax) Erase(base::JobId(by_number_.begin()->second));
+  if (std::ssize(epochs_) > ids_max_) Erase(base::JobId(by_number_.begin()->second));
 }
 
 int32_t RetiredIds::Find(const base::JobId& job) const {

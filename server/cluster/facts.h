@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "base/limits.h"
 #include "server/store/job_store.h"
 #include "server/store/records.h"
 
@@ -56,9 +57,10 @@ struct Worker {
 };
 
 /// Newest epochs of deleted jobs, so that a later job of the same id goes on counting. At most
-/// limits.h kRetiredIdsMax: the oldest go.
+/// `ids_max` of them: the oldest go.
 class RetiredIds {
  public:
+  explicit RetiredIds(int64_t ids_max = base::kRetiredIdsMax) : ids_max_(ids_max) {}
   void Put(const base::JobId& job, int32_t newest_epoch);
   /// The epoch of `job`, or 0.
   int32_t Find(const base::JobId& job) const;
@@ -70,6 +72,7 @@ class RetiredIds {
     int32_t newest_epoch = 0;
     int64_t number = 0;
   };
+  int64_t ids_max_;
   std::unordered_map<base::JobId, Entry> epochs_;
   std::map<int64_t, base::JobId> by_number_;  // oldest first
   int64_t last_number_ = 0;

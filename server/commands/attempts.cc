@@ -83,13 +83,43 @@ int CountDataFailures(const Job& job) {
   return static_cast<int>(workers.size());
 }
 
-/// Queues the job again. A counted failure waits out its back-off.
+/// Whether the job's data may be on a worker that has not said otherwise: one that is not lost and
+/// has a slot of the job's device.
+bool HasUntriedWorker(const cluster::Facts& facts, const Job& job) {
+  const spec::Device device = job.record.spec->resources.device;
+  const auto is_untried = [&](const store::WorkerRecord& worker) {
+    const auto fits = [&](const store::Slot& slot) {
+      return device == spec::Device::kAny || slot.device == device;
+    };
+    const auto is_data = [&](const store::DataSet& set) {
+      return set.name == job.record.spec->data.name;
+    };
+    const auto lacked_data = [&](const store::AttemptRecord& attempt) {
+      return attempt.worker == worker.id && attempt.failure_class == FailureClass::kDataUnavailable;
+    };
+    return !worker.lost && std::any_of(worker.slots.begin(), worker.slots.end(), fits) &&
+           (!worker.data_sets ||
+            std::any_of(worker.data_sets->begin(), worker.data_sets->end(), is_data)) &&
+           std::none_of(job.attempts.begin(), job.attempts.end(), lacked_data);
+  };
+  return std::any_of(facts.workers.begin(), facts.workers.end(),
+                     [&](const auto& item) { return is_untried(item.second.record); });
+}
+
+/// Whether the end of an attempt counts against the job: a worker that was lost or drained does
+/// not, and data that are missing there do not while another worker may have them.
+bool CountsAgainstJob(const cluster::Facts& facts, const Job& job, FailureClass failure) {
+  if (failure == FailureClass::kNone || failure == FailureClass::kWorkerLost) return false;
+  return failure != FailureClass::kDataUnavailable || !HasUntriedWorker(facts, job);
+}
+
+/// Queues the job again, after `back_off`.
 void QueueAgain(Transaction& tx, const Job& job, FailureClass failure, absl::Duration back_off,
                 const std::string& message) {
-  const bool counted = failure != FailureClass::kNone && failure != FailureClass::kWorkerLost;
+  const bool counts = CountsAgainstJob(tx.facts(), job, failure);
   tx.UpdateStatus(job, [&](store::JobStatus& status) {
     if (failure != FailureClass::kNone) ++status.restart_count;
-    if (counted) ++status.failures_in_row;
+    if (counts) ++status.failures_in_row;
     status.not_before = tx.now().wall + back_off;
     status.message = Cut(message);
     EnterState(tx, job, status, Trigger::kRetry);
@@ -113,13 +143,13 @@ std::string DeadlineMessage(const Job& job) {
                      job.record.spec->scheduling.deadline_seconds);
 }
 
-/// After a failure that a retry may cure: whether no retry is left, and why.
-std::optional<std::string> WhyNoRetry(const Job& job, FailureClass failure,
+/// After a failure that a retry may cure: why no retry is left; nothing where one is.
+std::optional<std::string> WhyNoRetry(const Job& job, FailureClass failure, bool counts,
                                       const std::string& message) {
-  if (failure == FailureClass::kWorkerLost) return std::nullopt;
   if (failure == FailureClass::kDataUnavailable && CountDataFailures(job) >= kDataFailuresMax) {
     return fmt::format("{} ({} workers said so)", message, CountDataFailures(job));
   }
+  if (!counts) return std::nullopt;
   const int32_t max = job.record.spec->scheduling.max_restarts;
   if (job.status().failures_in_row < max) return std::nullopt;
   return fmt::format(
@@ -187,11 +217,11 @@ void LoseAttempt(Transaction& tx, const Job& job, FailureClass failure,
     return EndJob(tx, job, Trigger::kExpired, FailureClass::kDeadline, DeadlineMessage(job));
   }
   if (!cluster::IsRetryable(failure)) return EndJob(tx, job, Trigger::kFailed, failure, message);
-  if (const auto why = WhyNoRetry(job, failure, message)) {
+  const bool counts = CountsAgainstJob(tx.facts(), job, failure);
+  if (const auto why = WhyNoRetry(job, failure, counts, message)) {
     return EndJob(tx, job, Trigger::kFailed, failure, *why);
   }
-  const bool waits = failure != FailureClass::kWorkerLost;
-  QueueAgain(tx, job, failure, waits ? BackOff(job) : absl::ZeroDuration(), message);
+  QueueAgain(tx, job, failure, counts ? BackOff(job) : absl::ZeroDuration(), message);
 }
 
 void ReturnAttempt(Transaction& tx, const Job& job, const std::string& message) {
@@ -230,22 +260,30 @@ void EndJob(Transaction& tx, const Job& job, Trigger trigger, FailureClass failu
   });
 }
 
-absl::Duration HangLimit(const Options& options, const AttemptSighting& sighting) {
+absl::Duration AttemptLimit(const Options& options, const Job& job,
+                            const AttemptSighting& sighting) {
+  if (job.status().state == JobState::kStarting) return options.start_limit;
+  // A worker that does not say how much of its uploads is left may make progress all the same.
+  if (sighting.phase == Phase::kEnded && sighting.upload_bytes_left == 0) {
+    return std::max(options.start_limit, options.hang_limit);
+  }
   const auto median = sighting.step_clock.MedianStep();
   return std::max(options.hang_limit, median ? *median * options.hang_steps : absl::ZeroDuration());
 }
 
+bool WaitsForStop(const Job& job, const AttemptSighting& sighting) {
+  const StopReason stop = job.live()->stop;
+  return stop == StopReason::kCancel ||
+         (stop == StopReason::kDeadline && sighting.phase != Phase::kEnded);
+}
+
 void SetAttemptTimer(Transaction& tx, const Job& job) {
   const AttemptSighting& sighting = tx.sightings().attempts.at(job.record.sequence);
-  absl::Duration due = sighting.progress_at;
-  if (job.live()->stop != StopReason::kNone) {
-    due = tx.now().steady + absl::Seconds(job.record.spec->scheduling.grace_seconds) +
-          tx.options().cancel_margin;
-  } else if (job.status().state == JobState::kStarting) {
-    due += tx.options().start_limit;
-  } else {
-    due += HangLimit(tx.options(), sighting);
-  }
+  const absl::Duration due = WaitsForStop(job, sighting)
+                                 ? tx.now().steady +
+                                       absl::Seconds(job.record.spec->scheduling.grace_seconds) +
+                                       tx.options().cancel_margin
+                                 : sighting.progress_at + AttemptLimit(tx.options(), job, sighting);
   tx.timers().Set({Kind::kAttempt, job.record.sequence}, due);
 }
 
@@ -258,10 +296,9 @@ void HandleDeadline(Transaction& tx, const Job& job) {
   }
   if (live->stop != StopReason::kNone) return;
   // Its worker may hold a success that was reached in time: hear it first.
-  const auto worker = tx.sightings().workers.find(live->worker);
-  const bool heard =
-      worker != tx.sightings().workers.end() && worker->second.confirmed && !worker->second.silent;
-  if (!heard || tx.sightings().attempts.at(job.record.sequence).events_pending > 0) return;
+  const WorkerSighting& worker = tx.sightings().workers.at(live->worker);
+  const Phase phase = tx.sightings().attempts.at(job.record.sequence).phase;
+  if (!worker.confirmed || worker.silent || phase == Phase::kEnded) return;
   StopAttempt(tx, job, StopReason::kDeadline);
 }
 

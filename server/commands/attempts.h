@@ -1,10 +1,11 @@
 /// How attempts begin and end, and what that makes of their jobs.
 ///
 /// Who is to blame decides what follows. USER_ERROR is what the spec alone can say: the job fails.
-/// DATA_UNAVAILABLE: other workers are tried; final once kDataFailuresMax of them said so.
-/// INFRASTRUCTURE and HANG count as failures of the job; a new checkpoint sets the count and the
-/// back-off to 0. A lost worker is no failure of the job: it is queued again at once. A worker that
-/// gives an attempt back in order (it drains) is none either.
+/// DATA_UNAVAILABLE: other workers are tried; final once kDataFailuresMax of them said so, or once
+/// no other is left and the job's restarts are used up. INFRASTRUCTURE and HANG count as failures
+/// of the job; a new checkpoint sets the count and the back-off to 0. A lost worker is no failure
+/// of the job: it is queued again at once. A worker that gives an attempt back in order (it drains)
+/// is none either.
 #pragma once
 
 #include <string>
@@ -49,13 +50,19 @@ void CompleteAttempt(Transaction& tx, const cluster::Job& job, const store::JobR
 void EndJob(Transaction& tx, const cluster::Job& job, Trigger trigger, FailureClass failure,
             const std::string& message);
 
-/// Sets the timer of what the live attempt is waited for at most.
+/// How long the live attempt may go without its first report, a step, or (once its trainer has
+/// ended) a byte of its last checkpoint.
+absl::Duration AttemptLimit(const Options& options, const cluster::Job& job,
+                            const AttemptSighting& sighting);
+/// Whether the live attempt was asked to stop, and is ended when the grace is over. A trainer that
+/// has ended before its deadline's stop reached it is waited for as any other: its success may be
+/// on its way.
+bool WaitsForStop(const cluster::Job& job, const AttemptSighting& sighting);
+/// Sets the timer of what the live attempt is waited for at most; a stop's grace begins anew.
 void SetAttemptTimer(Transaction& tx, const cluster::Job& job);
-/// How long a running attempt may take no step.
-absl::Duration HangLimit(const Options& options, const AttemptSighting& sighting);
 
-/// The job's deadline has passed: a queued job ends; a live attempt is asked to stop, once its
-/// worker has called and has nothing left to report.
+/// The job's deadline has passed: a queued job ends; a live attempt is asked to stop once its
+/// worker has called, unless its trainer has ended.
 void HandleDeadline(Transaction& tx, const cluster::Job& job);
 
 /// The live attempt has taken a step: its place is as it should be.

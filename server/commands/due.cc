@@ -13,43 +13,36 @@ namespace {
 using cluster::Job;
 using Kind = TimerKey::Kind;
 
-/// The live attempt has not done what it was waited for.
-void HandleAttemptTimer(Transaction& tx, const Job& job) {
-  const store::AttemptRecord* const live = job.live();
-  if (live == nullptr) return;
-  if (live->stop != StopReason::kNone) {
-    return LoseAttempt(tx, job, FailureClass::kNone, "its worker did not end it in time");
-  }
-  const auto worker = tx.sightings().workers.find(live->worker);
-  if (worker != tx.sightings().workers.end() && worker->second.silent) {
-    // Nobody knows what it does; the worker's own timers decide.
-    return tx.timers().Set({Kind::kAttempt, job.record.sequence},
-                           tx.now().steady + tx.options().lease);
-  }
-  AttemptSighting& seen = tx.sightings().attempts.at(job.record.sequence);
+std::string WhyItHangs(const Job& job, const AttemptSighting& seen, absl::Duration limit) {
+  const double seconds = absl::ToDoubleSeconds(limit);
   if (job.status().state == JobState::kStarting) {
-    return LoseAttempt(tx, job, FailureClass::kHang,
-                       fmt::format("the trainer did not report within {:g} s",
-                                   absl::ToDoubleSeconds(tx.options().start_limit)));
+    return fmt::format("the trainer did not report within {:g} s", seconds);
   }
   if (seen.phase == Phase::kEnded) {
-    // A worker that says how much of its uploads is left has made no progress; of one that does not
-    // say it is not known: it gets the longer limit.
-    const absl::Duration limit = seen.upload_bytes_left > 0
-                                     ? HangLimit(tx.options(), seen)
-                                     : std::max(tx.options().start_limit, tx.options().hang_limit);
-    if (tx.now().steady < seen.progress_at + limit) {
-      return tx.timers().Set({Kind::kAttempt, job.record.sequence}, seen.progress_at + limit);
-    }
-    return LoseAttempt(tx, job, FailureClass::kHang,
-                       fmt::format("the trainer has ended, and nothing of its last checkpoint came "
-                                   "for {:.0f} s",
-                                   absl::ToDoubleSeconds(limit)));
+    return fmt::format(
+        "the trainer has ended, and nothing of its last checkpoint came for {:.0f} s", seconds);
   }
-  LoseAttempt(tx, job, FailureClass::kHang,
-              fmt::format("no step for {:.0f} s; step {} was the last",
-                          absl::ToDoubleSeconds(HangLimit(tx.options(), seen)),
-                          job.status().progress.step));
+  return fmt::format("no step for {:.0f} s; step {} was the last", seconds,
+                     job.status().progress.step);
+}
+
+/// The live attempt has not done what it was waited for, unless that came meanwhile.
+void HandleAttemptTimer(Transaction& tx, const Job& job) {
+  const store::AttemptRecord& live = *job.live();
+  const AttemptSighting& seen = tx.sightings().attempts.at(job.record.sequence);
+  const TimerKey timer{Kind::kAttempt, job.record.sequence};
+  if (live.stop != StopReason::kCancel && tx.sightings().workers.at(live.worker).silent) {
+    // Nobody knows what it does; the worker's own timers decide.
+    return tx.timers().Set(timer, tx.now().steady + tx.options().lease);
+  }
+  if (WaitsForStop(job, seen)) {
+    return LoseAttempt(tx, job, FailureClass::kNone, "its worker did not end it in time");
+  }
+  const absl::Duration limit = AttemptLimit(tx.options(), job, seen);
+  if (tx.now().steady < seen.progress_at + limit) {
+    return tx.timers().Set(timer, seen.progress_at + limit);
+  }
+  LoseAttempt(tx, job, FailureClass::kHang, WhyItHangs(job, seen, limit));
 }
 
 /// Restored times of one job that has not ended.
@@ -58,9 +51,11 @@ void BeginJob(Transaction& tx, const Job& job) {
   const store::JobStatus& status = job.status();
   const int32_t deadline = job.record.spec->scheduling.deadline_seconds;
   if (deadline > 0 && status.start_time != absl::InfiniteFuture()) {
+    // A wall clock that was set back must not give more time than the deadline is.
     const absl::Duration left = status.start_time + absl::Seconds(deadline) - tx.now().wall;
-    tx.timers().Set({Kind::kDeadline, sequence},
-                    tx.now().steady + std::max(left, absl::ZeroDuration()));
+    tx.timers().Set(
+        {Kind::kDeadline, sequence},
+        tx.now().steady + std::clamp(left, absl::ZeroDuration(), absl::Seconds(deadline)));
   }
   if (status.state == JobState::kQueued) {
     // A wall clock that was set back must not make a pause longer than any pause is.
@@ -83,11 +78,11 @@ void BeginWorker(Transaction& tx, const cluster::Worker& worker) {
   const base::WorkerId& id = worker.record.id;
   WorkerSighting& seen = tx.sightings().workers[id];
   seen.last_seen = tx.now().steady;
-  if (!worker.record.lost) return SetWorkerTimers(tx, id);
-  const absl::Duration gone = tx.now().wall - worker.record.last_seen_time;
-  tx.timers().Set(
-      {Kind::kWorkerForget, 0, id},
-      tx.now().steady + std::max(tx.options().worker_linger - gone, absl::ZeroDuration()));
+  if (worker.record.lost) {
+    SetForgetTimer(tx, worker);
+  } else {
+    SetWorkerTimers(tx, id);
+  }
 }
 
 }  // namespace

@@ -17,8 +17,6 @@ class StepClock {
   void Add(absl::Time time, int64_t step);
   /// Median over the newest reports; nothing before the second.
   std::optional<absl::Duration> MedianStep() const;
-  /// A new attempt: its first report has no predecessor.
-  void Restart() { last_step_ = -1; }
 
  private:
   static constexpr size_t kKept = 31;

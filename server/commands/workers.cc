@@ -60,6 +60,9 @@ absl::Duration LeaseOf(const Options& options, const WorkerSighting& seen) {
   return seen.confirmed ? options.lease : std::max(options.lease, options.recovery_min);
 }
 
+/// A record's last_seen_time is at most so old while its worker calls.
+constexpr absl::Duration kLastSeenAgeMax = absl::Hours(1);
+
 /// The worker's word on one live attempt of it.
 void NoteReport(Transaction& tx, const Job& job, const AttemptReport& report) {
   AttemptSighting& seen = tx.sightings().attempts.at(job.record.sequence);
@@ -70,9 +73,25 @@ void NoteReport(Transaction& tx, const Job& job, const AttemptReport& report) {
   seen.phase = report.phase;
   seen.events_pending = report.events_pending;
   seen.upload_bytes_left = report.upload_bytes_left;
-  if ((ended || moved) && job.live()->stop == StopReason::kNone) {
+  if ((ended || moved) && !WaitsForStop(job, seen)) {
     seen.progress_at = tx.now().steady;
     SetAttemptTimer(tx, job);
+  }
+}
+
+/// The policy looks again at the worker and at the jobs that it has.
+void ReconsiderWorker(Transaction& tx, const base::WorkerId& worker) {
+  tx.Reconsider(worker);
+  for (const auto& [slot, job] : tx.facts().workers.at(worker).used) tx.Reconsider(job);
+}
+
+/// The silence is not held against the worker's attempts: they may have trained all the while, and
+/// an order to stop may not have reached them.
+void ForgiveSilence(Transaction& tx, const base::WorkerId& worker, absl::Duration silence) {
+  for (const auto& [slot, sequence] : tx.facts().workers.at(worker).used) {
+    const Job& job = *tx.facts().FindJob(sequence);
+    tx.sightings().attempts.at(sequence).progress_at += silence;
+    if (job.live()->stop != StopReason::kCancel) SetAttemptTimer(tx, job);
   }
 }
 
@@ -149,15 +168,15 @@ absl::Status RegisterWorker(Transaction& tx, const RegisterWorkerRequest& reques
 void HearWorker(Transaction& tx, const base::WorkerId& worker) {
   WorkerSighting& seen = tx.sightings().workers[worker];
   const store::WorkerRecord& record = tx.facts().workers.at(worker).record;
-  if (!seen.confirmed || seen.silent || record.lost) {
-    tx.Reconsider(worker);
-    for (const auto& [slot, job] : tx.facts().workers.at(worker).used) tx.Reconsider(job);
-  }
+  if (!seen.confirmed || seen.silent || record.lost) ReconsiderWorker(tx, worker);
+  const absl::Duration silence =
+      seen.silent ? tx.now().steady - seen.last_seen : absl::ZeroDuration();
   seen.last_seen = tx.now().steady;
   seen.last_seen_wall = tx.now().wall;
   seen.confirmed = true;
   seen.silent = false;
-  if (record.lost) {
+  if (silence > absl::ZeroDuration()) ForgiveSilence(tx, worker, silence);
+  if (record.lost || tx.now().wall - record.last_seen_time > kLastSeenAgeMax) {
     store::WorkerRecord back = record;
     back.lost = false;
     back.last_seen_time = tx.now().wall;
@@ -179,8 +198,7 @@ void SilenceWorker(Transaction& tx, const base::WorkerId& worker) {
   WorkerSighting& seen = tx.sightings().workers.at(worker);
   seen.silent = true;
   ++tx.counters().leases_expired;
-  tx.Reconsider(worker);
-  for (const auto& [slot, job] : tx.facts().workers.at(worker).used) tx.Reconsider(job);
+  ReconsiderWorker(tx, worker);
 }
 
 void LoseWorker(Transaction& tx, const base::WorkerId& worker, std::optional<std::string> why) {
@@ -192,7 +210,7 @@ void LoseWorker(Transaction& tx, const base::WorkerId& worker, std::optional<std
   }
   store::WorkerRecord record = tx.facts().workers.at(worker).record;
   record.lost = true;
-  record.last_seen_time = tx.now().wall - silence;
+  if (seen.confirmed) record.last_seen_time = tx.now().wall - silence;
   tx.Do(store::PutWorker{std::move(record)});
   const auto used = tx.facts().workers.at(worker).used;
   for (const auto& [slot, job] : used) {
@@ -200,7 +218,14 @@ void LoseWorker(Transaction& tx, const base::WorkerId& worker, std::optional<std
   }
   tx.timers().Clear({Kind::kWorkerSilent, 0, worker});
   tx.timers().Clear({Kind::kWorkerLost, 0, worker});
-  tx.timers().Set({Kind::kWorkerForget, 0, worker}, tx.now().steady + tx.options().worker_linger);
+  SetForgetTimer(tx, tx.facts().workers.at(worker));
+}
+
+void SetForgetTimer(Transaction& tx, const Worker& worker) {
+  const absl::Duration linger = tx.options().worker_linger;
+  const absl::Duration gone =
+      std::clamp(tx.now().wall - worker.record.last_seen_time, absl::ZeroDuration(), linger);
+  tx.timers().Set({Kind::kWorkerForget, 0, worker.record.id}, tx.now().steady + linger - gone);
 }
 
 void ForgetWorker(Transaction& tx, const base::WorkerId& worker) {

@@ -37,6 +37,8 @@ void SetWorkerTimers(Transaction& tx, const base::WorkerId& worker);
 void SilenceWorker(Transaction& tx, const base::WorkerId& worker);
 /// `why` is for people; nothing: it was silent.
 void LoseWorker(Transaction& tx, const base::WorkerId& worker, std::optional<std::string> why);
+/// A lost worker leaves the list worker_linger after it was heard last.
+void SetForgetTimer(Transaction& tx, const cluster::Worker& worker);
 void ForgetWorker(Transaction& tx, const base::WorkerId& worker);
 
 /// What the worker offers to the policy; nothing where it may get no attempt. Sets the timer of the

@@ -36,10 +36,15 @@ policy::Want WantOf(const cluster::Job& job) {
   return {job.record.spec->scheduling.priority, job.record.sequence};
 }
 
-/// It has an attempt that runs on, as far as anybody knows, on a worker that is silent.
+/// It has an attempt that runs on, as far as anybody knows, on a worker that is silent. What a
+/// trainer that had ended achieved is waited for: its worker may be back before another trains
+/// anew.
 bool WantsToLeave(const commands::State& state, const cluster::Job& job) {
   const store::AttemptRecord* const live = job.live();
   if (live == nullptr || live->stop != store::StopReason::kNone) return false;
+  if (state.sightings.attempts.at(job.record.sequence).phase == commands::Phase::kEnded) {
+    return false;
+  }
   const auto worker = state.sightings.workers.find(live->worker);
   return worker != state.sightings.workers.end() && worker->second.silent;
 }

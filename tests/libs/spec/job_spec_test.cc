@@ -113,6 +113,11 @@ TEST(JobSpec, FieldsThatContradictEachOtherAreNamed) {
   EXPECT_THAT(FaultsIn(R"({"training": {"batch_size": 2, "batch_parts": 3}})"),
               ElementsAre(FieldFault{"training.batch_parts", "3",
                                      "at most training.batch_size, which is 2"}));
+  EXPECT_THAT(FaultsIn(R"({"checkpoint": {"keep_latest": 500, "keep_best": 400}})"), IsEmpty());
+  EXPECT_THAT(FaultsIn(R"({"checkpoint": {"keep_latest": 501, "keep_best": 400}})"),
+              ElementsAre(FieldFault{"checkpoint.keep_latest", "501",
+                                     "at most 900 less checkpoint.keep_best, which is 400: pinned "
+                                     "ones need room"}));
   EXPECT_THAT(FaultsIn(R"({"data": {"frame_side": 48}})"),
               ElementsAre(FieldFault{"data.frame_values", "\"counts\"",
                                      "share_of_max where data.frame_side is not 0: small counts do "

@@ -6,7 +6,9 @@
 
 namespace bsnn::scheduler {
 
-void SchedulerFixture::Start() {
+void SchedulerFixture::Start() { RestartAfter(absl::ZeroDuration()); }
+
+void SchedulerFixture::RestartAfter(absl::Duration replay, absl::Duration wall_jump) {
   scheduler_.reset();
   telemetry_ = std::make_unique<telemetry::Telemetry>(telemetry::Telemetry::Options{
       .series_per_job_max = base::kSeriesPerJobMax,
@@ -15,6 +17,8 @@ void SchedulerFixture::Start() {
       Scheduler::Make(options_, *store_, *telemetry_, this, [this] { return bits_++ * 7919; });
   ASSERT_TRUE(made.ok()) << made.status();
   scheduler_ = *std::move(made);
+  Sleep(replay);
+  now_.wall += wall_jump;
   scheduler_->Begin(now_);
 }
 

@@ -26,6 +26,9 @@ class SchedulerFixture : public testing::Test, public Observer {
 
   /// As a start of the program on what the store has.
   void Start();
+  /// The same, where reading what the store has takes `replay`, after which the wall clock has been
+  /// set by `wall_jump` besides.
+  void RestartAfter(absl::Duration replay, absl::Duration wall_jump = absl::ZeroDuration());
   Instant now() const { return now_; }
   /// Time passes, and the scheduler is told all the while.
   void Pass(absl::Duration duration);
