@@ -19,6 +19,9 @@ namespace {
 
 absl::Time At(int64_t seconds) { return absl::FromUnixSeconds(1'700'000'000 + seconds); }
 
+constexpr size_t kJobsMax = 40;
+constexpr int kJobIds = 60;  // more than jobs, so that some are used again
+
 /// Draws mutations that a command could make of the facts as they are.
 class RandomCommands {
  public:
@@ -31,10 +34,11 @@ class RandomCommands {
       case 0:
         return {PutWorker()};
       case 1:
-      case 2:
-        return {CreateJob(facts)};
-      case 3:
         return DeleteWorker(facts);
+      case 2:
+      case 3:
+        if (facts.jobs.size() < kJobsMax) return {CreateJob(facts)};
+        [[fallthrough]];
       default:
         return facts.jobs.empty() ? store::Batch{CreateJob(facts)} : ChangeJob(facts);
     }
@@ -63,7 +67,7 @@ class RandomCommands {
   store::Mutation CreateJob(const Facts& facts) {
     store::JobRecord job;
     do {
-      job.id = *base::JobId::Make(fmt::format("j{}", Number(0, 60)));
+      job.id = *base::JobId::Make(fmt::format("j{}", Number(1, kJobIds)));
     } while (facts.FindJob(job.id) != nullptr);
     job.sequence = facts.last_sequence + 1;
     if (Number(0, 1) == 0) job.request_id = fmt::format("r{}", job.sequence);
@@ -181,7 +185,7 @@ std::vector<std::string> LinesOf(const Facts& facts) {
       lines.push_back(fmt::format("state {} has {}", state, job));
     }
   }
-  for (int i = 0; i <= 60; ++i) {
+  for (int i = 1; i <= kJobIds; ++i) {
     const auto id = *base::JobId::Make(fmt::format("j{}", i));
     lines.push_back(fmt::format("retired {} {}", id.value(), facts.retired.Find(id)));
   }
