@@ -26,6 +26,10 @@ int ListWorkers(const Context& context) {
     fmt::print("{}", PrintTable({"WORKER", "STATE", ">SLOTS", "DEVICE", "HOST", "VERSION", ">SEEN",
                                  "JOBS"},
                                 rows));
+    for (const v1::Worker& worker : *workers) {
+      if (worker.state_message().empty()) continue;
+      fmt::print("{}: {}\n", worker.name().substr(8), worker.state_message());
+    }
   } else {
     v1::ListWorkersResponse reply;
     for (const v1::Worker& worker : *workers) *reply.add_workers() = worker;

@@ -55,7 +55,15 @@ absl::Time ReadySince(const Job& job) {
   return since;
 }
 
-/// Notes where an attempt failed before its first step.
+/// Whether another attempt on the job's worker has taken a step.
+bool OthersTrain(Transaction& tx, const Job& job) {
+  const auto& used = tx.facts().workers.at(job.live()->worker).used;
+  return std::any_of(used.begin(), used.end(), [&](const auto& item) {
+    return item.second != job.record.sequence && tx.sightings().attempts.at(item.second).stepped;
+  });
+}
+
+/// Holds it against its place that the live attempt failed before its first step.
 void SuspectPlace(Transaction& tx, const Job& job, FailureClass failure,
                   const std::string& message) {
   const auto seen = tx.sightings().attempts.find(job.record.sequence);
@@ -63,13 +71,18 @@ void SuspectPlace(Transaction& tx, const Job& job, FailureClass failure,
   const store::AttemptRecord& attempt = *job.live();
   const auto worker = tx.sightings().workers.find(attempt.worker);
   if (worker == tx.sightings().workers.end()) return;
+  policy::WorkerHealth& health = worker->second.health;
   const absl::Duration now = tx.now().steady;
-  const std::string reason = fmt::format("job {}: {}", job.record.id.value(), Cut(message));
+  const int64_t sequence = job.record.sequence;
+  std::string reason = fmt::format("job {}: {}", job.record.id.value(),
+                                   Cut(message.substr(0, message.find('\n'))));
   if (failure == FailureClass::kDataUnavailable) {
-    AddFailure(worker->second.data[job.record.spec->data.name], job.record.sequence, now, reason,
-               /*failures_to_suspect=*/1);
+    health.AddDataFailure(now, job.record.spec->data.name, sequence, std::move(reason));
   } else if (failure == FailureClass::kInfrastructure || failure == FailureClass::kHang) {
-    AddFailure(worker->second.slots[attempt.slot], job.record.sequence, now, reason);
+    health.AddFailure(now, {.job = sequence,
+                            .slot = attempt.slot,
+                            .others_train = OthersTrain(tx, job),
+                            .reason = std::move(reason)});
   }
   tx.Reconsider(attempt.worker);
 }
@@ -174,6 +187,8 @@ void StartAttempt(Transaction& tx, const Job& job, const base::WorkerId& worker,
     EnterState(tx, job, status, Trigger::kPlaced);
   });
   tx.Do(store::PutAttempt{job.record.id, std::move(attempt)});
+  tx.sightings().workers.at(worker).health.BeginAttempt(tx.now().steady, slot,
+                                                        job.record.spec->data.name);
   tx.sightings().attempts[job.record.sequence] = {.progress_at = tx.now().steady};
   SetAttemptTimer(tx, job);
 }
@@ -307,9 +322,9 @@ void TrustPlace(Transaction& tx, const Job& job) {
   const store::AttemptRecord& attempt = *job.live();
   const auto worker = tx.sightings().workers.find(attempt.worker);
   if (worker == tx.sightings().workers.end()) return;
-  const size_t suspects = worker->second.slots.erase(attempt.slot) +
-                          worker->second.data.erase(job.record.spec->data.name);
-  if (suspects > 0) tx.Reconsider(attempt.worker);
+  const bool was_suspect =
+      worker->second.health.TrustPlaces(attempt.slot, job.record.spec->data.name);
+  if (was_suspect) tx.Reconsider(attempt.worker);
 }
 
 }  // namespace bsnn::commands

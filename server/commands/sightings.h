@@ -34,9 +34,8 @@ struct WorkerSighting {
   bool confirmed = false;  ///< it has called since the coordinator started
   bool silent = false;     ///< its lease is over
   bool draining = false;
-  int64_t newest_number = 0;                      ///< of Synchronize
-  std::map<int32_t, policy::Health> slots;        ///< places that failed
-  std::map<spec::DataName, policy::Health> data;  ///< data sets that were found missing
+  int64_t newest_number = 0;  ///< of Synchronize
+  policy::WorkerHealth health;
 };
 
 /// Thread-compatible.

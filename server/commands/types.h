@@ -71,6 +71,7 @@ enum class PendingReason : int32_t {
   kWaitingForSlots = 12,
   kNotEvaluated = 13,
 };
+inline constexpr int kPendingReasons = 14;  ///< one past the largest PendingReason
 
 /// A job as a caller sees it: a consistent copy.
 struct JobView {
@@ -101,6 +102,8 @@ struct ListJobsPage {
 };
 
 // ---- Workers -------------------------------------------------------------------------------
+
+inline constexpr int kWorkerStates = 6;  ///< one past the largest WorkerState
 
 /// Worker.State of the proto.
 enum class WorkerState : int32_t {

@@ -289,33 +289,39 @@ OrdersFor MakeOrders(const Options& options, const State& state,
   return orders;
 }
 
-std::optional<policy::Offer> OfferOf(const Worker& worker, const WorkerSighting& seen,
-                                     absl::Duration now, Timers& timers) {
-  const TimerKey probe{Kind::kProbe, 0, worker.record.id};
-  timers.Clear(probe);
-  if (worker.record.lost || seen.silent || seen.draining || !seen.confirmed) return std::nullopt;
-  absl::Duration next_probe = absl::InfiniteDuration();
+WorkerState StateOf(const Worker& worker, const WorkerSighting& seen) {
+  if (worker.record.lost) return WorkerState::kLost;
+  if (seen.silent) return WorkerState::kSilent;
+  if (seen.draining) return WorkerState::kDraining;
+  return seen.health.HasSuspect() ? WorkerState::kSuspect : WorkerState::kOnline;
+}
+
+policy::Offer OfferOf(const Worker& worker, const WorkerSighting& seen, absl::Duration now,
+                      Timers& timers) {
   policy::Offer offer;
   if (worker.record.data_sets) {
     offer.data.emplace();
     for (const store::DataSet& set : *worker.record.data_sets) offer.data->insert(set.name);
   }
-  for (const auto& [name, health] : seen.data) {
-    if (health.IsTrusted(now)) continue;
-    offer.missing_data.insert(name);
-    next_probe = std::min(next_probe, health.probe_at);
+  offer.missing_data = seen.health.ClosedData(now);
+  const TimerKey probe{Kind::kProbe, 0, worker.record.id};
+  timers.Clear(probe);
+  if (worker.record.lost || seen.silent || seen.draining || !seen.confirmed) {
+    for (const store::Slot& slot : worker.record.slots) {
+      ++offer.away[static_cast<size_t>(slot.device)];
+    }
+    return offer;
   }
   for (const store::Slot& slot : worker.record.slots) {
     const auto device = static_cast<size_t>(slot.device);
-    const auto health = seen.slots.find(slot.index);
-    if (health != seen.slots.end() && !health->second.IsTrusted(now)) {
-      next_probe = std::min(next_probe, health->second.probe_at);
+    if (!seen.health.IsOpen(now) || !seen.health.IsOpen(now, slot.index)) {
+      ++offer.suspect[device];
       continue;
     }
     ++offer.slots[device];
     if (!worker.used.contains(slot.index)) offer.free[device].insert(slot.index);
   }
-  timers.Set(probe, next_probe);
+  timers.Set(probe, seen.health.NextOpening(now));
   return offer;
 }
 

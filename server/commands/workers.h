@@ -41,10 +41,11 @@ void LoseWorker(Transaction& tx, const base::WorkerId& worker, std::optional<std
 void SetForgetTimer(Transaction& tx, const cluster::Worker& worker);
 void ForgetWorker(Transaction& tx, const base::WorkerId& worker);
 
-/// What the worker offers to the policy; nothing where it may get no attempt. Sets the timer of the
-/// next place that may be tried again.
-std::optional<policy::Offer> OfferOf(const cluster::Worker& worker, const WorkerSighting& seen,
-                                     absl::Duration now, Timers& timers);
+WorkerState StateOf(const cluster::Worker& worker, const WorkerSighting& seen);
+
+/// What the worker offers to the policy. Sets the timer of the next place whose pause ends.
+policy::Offer OfferOf(const cluster::Worker& worker, const WorkerSighting& seen, absl::Duration now,
+                      Timers& timers);
 
 absl::Status UnknownWorker(const base::WorkerId& worker);
 

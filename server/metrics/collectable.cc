@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cctype>
+#include <iterator>
 #include <optional>
 #include <string_view>
 #include <utility>
-
 
 namespace bsnn::metrics {
 namespace {
@@ -241,6 +241,17 @@ constexpr store::FailureClass kRestartReasons[] = {
     store::FailureClass::kWorkerLost, store::FailureClass::kInfrastructure,
     store::FailureClass::kHang, store::FailureClass::kDataUnavailable};
 
+using scheduler::PendingReason;
+constexpr std::pair<PendingReason, const char*> kPendingReasonsShown[] = {
+    {PendingReason::kNoSuchDevice, "no_such_device"},
+    {PendingReason::kBackOff, "back_off"},
+    {PendingReason::kNoWorkerOnline, "no_worker_online"},
+    {PendingReason::kWaitingForSlots, "waiting_for_slots"},
+    {PendingReason::kNotEvaluated, "not_evaluated"}};
+// By WorkerState, from 1.
+constexpr const char* kWorkerStates[] = {"", "online", "draining", "lost", "silent", "suspect"};
+static_assert(std::size(kWorkerStates) == std::size(decltype(scheduler::Snapshot::workers){}));
+
 void AddQueueFamilies(const scheduler::Snapshot& snapshot, std::vector<MetricFamily>& families) {
   MetricFamily jobs = Family("bsnn_jobs", MetricType::Gauge, "Jobs kept, by state.");
   MetricFamily transitions = Family("bsnn_job_transitions_total", MetricType::Counter,
@@ -250,6 +261,12 @@ void AddQueueFamilies(const scheduler::Snapshot& snapshot, std::vector<MetricFam
     const std::string word = Lower(scheduler::ToWord(state));
     Add(jobs, {{"state", word}}, static_cast<double>(snapshot.jobs[index]));
     Add(transitions, {{"to", word}}, static_cast<double>(snapshot.counters.transitions[index]));
+  }
+  MetricFamily queued = Family("bsnn_queued_jobs", MetricType::Gauge,
+                               "Queued jobs, by the reason for which they wait.");
+  for (const auto& [reason, word] : kPendingReasonsShown) {
+    Add(queued, {{"reason", word}},
+        static_cast<double>(snapshot.queued[static_cast<size_t>(reason)]));
   }
   MetricFamily restarts = Family("bsnn_job_restarts_total", MetricType::Counter,
                                  "Attempts that were followed by a restart, by what ended them.");
@@ -263,7 +280,7 @@ void AddQueueFamilies(const scheduler::Snapshot& snapshot, std::vector<MetricFam
   wait.summary.sample_count = static_cast<uint64_t>(snapshot.counters.queue_waits);
   wait.summary.sample_sum = snapshot.counters.queue_wait_seconds;
   waits.metric.push_back(wait);
-  for (MetricFamily* family : {&jobs, &transitions, &restarts, &waits}) {
+  for (MetricFamily* family : {&jobs, &transitions, &queued, &restarts, &waits}) {
     families.push_back(std::move(*family));
   }
 }
@@ -271,9 +288,9 @@ void AddQueueFamilies(const scheduler::Snapshot& snapshot, std::vector<MetricFam
 void AddWorkerFamilies(const ServiceSample& sample, std::vector<MetricFamily>& families) {
   const scheduler::Snapshot& snapshot = sample.snapshot;
   MetricFamily workers = Family("bsnn_workers", MetricType::Gauge, "Workers, by state.");
-  Add(workers, {{"state", "online"}}, static_cast<double>(snapshot.workers_online));
-  Add(workers, {{"state", "draining"}}, static_cast<double>(snapshot.workers_draining));
-  Add(workers, {{"state", "lost"}}, static_cast<double>(snapshot.workers_lost));
+  for (size_t i = 1; i < std::size(kWorkerStates); ++i) {
+    Add(workers, {{"state", kWorkerStates[i]}}, static_cast<double>(snapshot.workers[i]));
+  }
   MetricFamily slots =
       Family("bsnn_slots", MetricType::Gauge, "Slots of workers that are not lost.");
   for (const spec::Device device : {spec::Device::kCpu, spec::Device::kCuda}) {

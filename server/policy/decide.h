@@ -18,8 +18,10 @@ namespace bsnn::policy {
 
 /// Why a class of jobs waits. In order of precedence: the first that is true is told.
 enum class WaitReason {
-  kNoWorker,       ///< no worker offers a slot of the device
-  kNoData,         ///< workers offer slots of the device, but none has the data set
+  kNoSuchDevice,   ///< no registered worker has a slot of the device
+  kNoData,         ///< registered workers have slots of the device, but none has the data set
+  kNoWorker,       ///< the workers that could run it are lost, silent or drain
+  kSuspect,        ///< only suspect slots fit, which wait for the end of a pause (health.h)
   kAvoidsWorkers,  ///< slots are free, but only on workers that failed it; another is busy
   kBusy,           ///< every slot that fits is in use
 };
@@ -28,6 +30,7 @@ struct Start {
   int64_t job = 0;  ///< sequence
   base::WorkerId worker;
   int32_t slot = 0;
+  bool operator==(const Start&) const = default;
 };
 
 struct Plan {

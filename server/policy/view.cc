@@ -15,35 +15,48 @@ struct Wants::Ranks {
 Wants::Wants() : ranks_(std::make_unique<Ranks>()) {}
 Wants::~Wants() = default;
 
-void Wants::Insert(const Want& want, const Needs& needs, bool queued) {
+bool Wants::Put(const Want& want, const Needs& needs, bool queued) {
+  const auto held = entries_.find(want.job);
+  if (held != entries_.end()) {
+    const Entry& entry = held->second;
+    if (entry.want == want && entry.queue->first == needs && entry.queued == queued) return false;
+    Erase(want.job);
+  }
   const auto queue = queues_.try_emplace(needs).first;
-  queue->second.insert(want);
-  needs_[want.job] = {want, queue, queued};
-  if (queued) ranks_->tree.insert(want);
+  queue->second.jobs.insert(want);
+  if (queued) {
+    ++queue->second.queued;
+    ranks_->tree.insert(want);
+  }
+  entries_[want.job] = {want, queue, queued};
+  return true;
 }
 
 void Wants::Erase(int64_t job) {
-  const auto found = needs_.find(job);
-  if (found == needs_.end()) return;
-  const Entry& entry = found->second;
-  if (entry.queued) ranks_->tree.erase(entry.want);
-  entry.queue->second.erase(entry.want);
-  if (entry.queue->second.empty()) queues_.erase(entry.queue);
-  needs_.erase(found);
+  const auto found = entries_.find(job);
+  if (found == entries_.end()) return;
+  const auto [want, queue, queued] = found->second;
+  queue->second.jobs.erase(want);
+  if (queued) {
+    --queue->second.queued;
+    ranks_->tree.erase(want);
+  }
+  if (queue->second.jobs.empty()) queues_.erase(queue);
+  entries_.erase(found);
 }
 
 const Needs* Wants::FindNeeds(int64_t job) const {
-  const auto found = needs_.find(job);
-  return found == needs_.end() ? nullptr : &found->second.queue->first;
+  const auto found = entries_.find(job);
+  return found == entries_.end() ? nullptr : &found->second.queue->first;
 }
 
 int64_t Wants::CountBefore(const Want& want) const {
   return static_cast<int64_t>(ranks_->tree.order_of_key(want));
 }
 
-void Offers::Put(const base::WorkerId& worker, Offer offer) {
+bool Offers::Put(const base::WorkerId& worker, Offer offer) {
   const auto held = offers_.find(worker);
-  if (held != offers_.end() && held->second == offer) return;
+  if (held != offers_.end() && held->second == offer) return false;
   Erase(worker);
   Group& group = groups_[{offer.data, offer.missing_data}];
   group.data = offer.data;
@@ -54,8 +67,11 @@ void Offers::Put(const base::WorkerId& worker, Offer offer) {
     free_[device] += count;
     if (count > 0) group.free[device].emplace(-count, worker);
     if (offer.slots[device] > 0) group.workers[device].insert(worker);
+    group.suspect[device] += offer.suspect[device];
+    group.away[device] += offer.away[device];
   }
   offers_[worker] = std::move(offer);
+  return true;
 }
 
 void Offers::Erase(const base::WorkerId& worker) {
@@ -68,6 +84,8 @@ void Offers::Erase(const base::WorkerId& worker) {
     free_[device] -= count;
     group->second.free[device].erase({-count, worker});
     group->second.workers[device].erase(worker);
+    group->second.suspect[device] -= offer.suspect[device];
+    group->second.away[device] -= offer.away[device];
   }
   if (--group->second.members == 0) groups_.erase(group);
   offers_.erase(found);

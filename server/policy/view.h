@@ -12,6 +12,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/ids.h"
@@ -33,6 +34,7 @@ struct Needs {
 struct Want {
   int32_t priority = 0;
   int64_t job = 0;  ///< sequence of the job: the order of creation
+  bool operator==(const Want&) const = default;
   bool GoesBefore(const Want& other) const {
     return priority != other.priority ? priority > other.priority : job < other.job;
   }
@@ -44,19 +46,22 @@ struct InOrder {
 /// Jobs that wait, by needs, and their order. Each operation costs O(log n).
 class Wants {
  public:
-  using Queue = std::set<Want, InOrder>;
+  /// Jobs of one class.
+  struct Queue {
+    std::set<Want, InOrder> jobs;
+    int64_t queued = 0;  ///< of them, those without an attempt
+  };
 
   Wants();
   ~Wants();
 
   /// `queued`: it has no attempt; else it has one on a worker that is silent, and wants to leave.
-  void Insert(const Want& want, const Needs& needs, bool queued);
+  /// Gives whether that changed anything.
+  bool Put(const Want& want, const Needs& needs, bool queued);
   void Erase(int64_t job);
-  bool Contains(int64_t job) const { return needs_.contains(job); }
   const Needs* FindNeeds(int64_t job) const;
 
   const std::map<Needs, Queue>& queues() const { return queues_; }
-  size_t size() const { return needs_.size(); }
   /// How many queued jobs go before it.
   int64_t CountBefore(const Want& want) const;
 
@@ -68,16 +73,20 @@ class Wants {
     bool queued = true;
   };
   std::map<Needs, Queue> queues_;
-  std::map<int64_t, Entry> needs_;
-  std::unique_ptr<Ranks> ranks_;  // of queued ones, with positions
+  std::unordered_map<int64_t, Entry> entries_;  // by job
+  std::unique_ptr<Ranks> ranks_;                // of queued ones, with positions
 };
 
 /// What one worker offers.
 struct Offer {
-  /// Slots that may be given out now, by device: free and trusted.
+  /// Slots that may be given out now, by device: free and open (health.h).
   std::array<std::set<int32_t>, kDevices> free;
-  /// Slots that may ever be given out as things are, by device: used ones too.
+  /// Open slots, by device: used ones too.
   std::array<int, kDevices> slots{};
+  /// Suspect slots that wait for the end of their pause, by device.
+  std::array<int, kDevices> suspect{};
+  /// Slots of a worker that gets nothing new: it is lost, silent or drains. By device.
+  std::array<int, kDevices> away{};
   std::optional<std::set<spec::DataName>> data;  ///< nothing: the worker does not say
   std::set<spec::DataName> missing_data;         ///< found missing or damaged there
   bool operator==(const Offer&) const = default;
@@ -87,7 +96,7 @@ struct Offer {
   }
 };
 
-/// What workers offer. A worker that may get nothing new is not in it.
+/// What all registered workers offer.
 class Offers {
  public:
   /// Workers with the same data sets, and for each device those with free slots, most first.
@@ -96,7 +105,9 @@ class Offers {
     std::optional<std::set<spec::DataName>> data;
     std::set<spec::DataName> missing_data;
     std::array<std::set<std::pair<int, base::WorkerId>>, kDevices> free;  ///< (-free slots, worker)
-    std::array<std::set<base::WorkerId>, kDevices> workers;               ///< with slots of it
+    std::array<std::set<base::WorkerId>, kDevices> workers;               ///< with open slots of it
+    std::array<int, kDevices> suspect{};                                  ///< such slots
+    std::array<int, kDevices> away{};                                     ///< the same
     bool HasData(spec::DataName name) const {
       return !missing_data.contains(name) && (!data || data->contains(name));
     }
@@ -104,7 +115,8 @@ class Offers {
   using Groups =
       std::map<std::pair<std::optional<std::set<spec::DataName>>, std::set<spec::DataName>>, Group>;
 
-  void Put(const base::WorkerId& worker, Offer offer);
+  /// Gives whether that changed anything.
+  bool Put(const base::WorkerId& worker, Offer offer);
   void Erase(const base::WorkerId& worker);
 
   const Groups& groups() const { return groups_; }

@@ -51,6 +51,22 @@ bool WantsToLeave(const commands::State& state, const cluster::Job& job) {
 
 }  // namespace
 
+PendingReason ToPendingReason(std::optional<policy::WaitReason> reason) {
+  if (!reason) return PendingReason::kNotEvaluated;
+  switch (*reason) {
+    case policy::WaitReason::kNoSuchDevice:
+    case policy::WaitReason::kNoData:
+      return PendingReason::kNoSuchDevice;
+    case policy::WaitReason::kNoWorker:
+    case policy::WaitReason::kSuspect:
+      return PendingReason::kNoWorkerOnline;
+    case policy::WaitReason::kAvoidsWorkers:
+    case policy::WaitReason::kBusy:
+      return PendingReason::kWaitingForSlots;
+  }
+  return PendingReason::kNotEvaluated;
+}
+
 void Board::Update(commands::State& state, absl::Duration now, const cluster::Touched& touched,
                    const std::set<int64_t>& reconsidered) {
   for (const auto& [job, change] : touched.jobs) {
@@ -77,12 +93,7 @@ void Board::UpdateJob(const commands::State& state, int64_t sequence) {
     wants_.Erase(sequence);
     return;
   }
-  const policy::Needs needs = NeedsOf(*job);
-  const policy::Needs* const held = wants_.FindNeeds(sequence);
-  if (held != nullptr && *held == needs && ready) return;
-  wants_.Erase(sequence);
-  wants_.Insert(WantOf(*job), needs, ready);
-  dirty_ = true;
+  dirty_ |= wants_.Put(WantOf(*job), NeedsOf(*job), ready);
 }
 
 void Board::UpdateWorker(commands::State& state, absl::Duration now, const base::WorkerId& id) {
@@ -96,17 +107,9 @@ void Board::UpdateWorker(commands::State& state, absl::Duration now, const base:
     return;
   }
   const commands::WorkerSighting& seen = state.sightings.workers.at(id);
-  auto offer = commands::OfferOf(*worker, seen, now, state.timers);
-  if (offer) {
-    offers_.Put(id, *std::move(offer));
-    dirty_ = true;
-  } else {
-    offers_.Erase(id);
-  }
+  dirty_ |= offers_.Put(id, commands::OfferOf(*worker, seen, now, state.timers));
   WorkerCount count;
-  count.state = worker->record.lost ? WorkerState::kLost
-                : seen.draining     ? WorkerState::kDraining
-                                    : WorkerState::kOnline;
+  count.state = commands::StateOf(*worker, seen);
   for (const store::Slot& slot : worker->record.slots) {
     const auto device = static_cast<size_t>(slot.device);
     ++count.slots[device];
@@ -117,12 +120,8 @@ void Board::UpdateWorker(commands::State& state, absl::Duration now, const base:
 }
 
 void Board::AddCount(const WorkerCount& count, int64_t sign) {
-  if (count.state == WorkerState::kLost) {
-    totals_.workers_lost += sign;
-    return;
-  }
-  (count.state == WorkerState::kDraining ? totals_.workers_draining : totals_.workers_online) +=
-      sign;
+  totals_.workers[static_cast<size_t>(count.state)] += sign;
+  if (count.state == WorkerState::kLost) return;
   for (size_t device = 0; device < kDevices; ++device) {
     totals_.slots[device] += sign * count.slots[device];
     totals_.slots_used[device] += sign * count.slots_used[device];
@@ -151,12 +150,19 @@ int32_t Board::PositionOf(const cluster::Job& job) const {
   return static_cast<int32_t>(wants_.CountBefore(WantOf(job))) + 1;
 }
 
-void Board::CountWorkers(Snapshot& snapshot) const {
-  snapshot.workers_online = totals_.workers_online;
-  snapshot.workers_draining = totals_.workers_draining;
-  snapshot.workers_lost = totals_.workers_lost;
+void Board::AddCounts(Snapshot& snapshot) const {
+  snapshot.workers = totals_.workers;
   snapshot.slots = totals_.slots;
   snapshot.slots_used = totals_.slots_used;
+  int64_t backing_off = snapshot.jobs[static_cast<size_t>(JobState::kQueued)];
+  for (const auto& [needs, queue] : wants_.queues()) {
+    const auto reason = reasons_.find(needs);
+    const PendingReason pending =
+        ToPendingReason(reason == reasons_.end() ? std::nullopt : std::optional(reason->second));
+    snapshot.queued[static_cast<size_t>(pending)] += queue.queued;
+    backing_off -= queue.queued;
+  }
+  snapshot.queued[static_cast<size_t>(PendingReason::kBackOff)] = backing_off;
 }
 
 }  // namespace bsnn::scheduler

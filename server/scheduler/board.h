@@ -14,6 +14,9 @@
 
 namespace bsnn::scheduler {
 
+/// Nothing: no decision has looked at it yet.
+PendingReason ToPendingReason(std::optional<policy::WaitReason> reason);
+
 class Board {
  public:
   /// Looks again at every job and worker that `touched` and `reconsidered` name.
@@ -35,7 +38,8 @@ class Board {
   /// Place of a queued job: 1 would be next, were every place fit for it.
   int32_t PositionOf(const cluster::Job& job) const;
 
-  void CountWorkers(Snapshot& snapshot) const;
+  /// Fills in the counts of workers, slots and queued jobs by reason.
+  void AddCounts(Snapshot& snapshot) const;
 
  private:
   /// One worker's share of the totals.

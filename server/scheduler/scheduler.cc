@@ -58,6 +58,11 @@ struct Scheduler::Guarded {
   void CarryOut(const policy::Plan& plan, Transaction& tx) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     for (const policy::Start& start : plan.starts) {
       const cluster::Job& job = *state.facts.FindJob(start.job);
+      // A start before this one may be the probe of a suspect place, which is alone.
+      if (!state.sightings.workers.at(start.worker)
+               .health.MayStart(now, start.slot, job.record.spec->data.name)) {
+        continue;
+      }
       if (job.live() != nullptr) {
         commands::LoseAttempt(tx, job, FailureClass::kWorkerLost,
                               "worker " + job.live()->worker.value() +
@@ -87,7 +92,7 @@ struct Scheduler::Guarded {
     for (size_t i = 0; i < state.facts.jobs_by_state.size(); ++i) {
       snapshot.jobs[i] = std::ssize(state.facts.jobs_by_state[i]);
     }
-    board.CountWorkers(snapshot);
+    board.AddCounts(snapshot);
     for (const auto& [id, seen] : state.sightings.workers) {
       if (state.facts.workers.at(id).record.lost) continue;
       snapshot.heartbeat_age_seconds_max =

@@ -49,10 +49,9 @@ using store::JobState;
 /// Counts and totals for /metrics, as of one moment.
 struct Snapshot {
   Counters counters;
-  std::array<int64_t, kJobStates> jobs{};  ///< by state
-  int64_t workers_online = 0;
-  int64_t workers_draining = 0;
-  int64_t workers_lost = 0;
+  std::array<int64_t, kJobStates> jobs{};                   ///< by state
+  std::array<int64_t, commands::kPendingReasons> queued{};  ///< queued jobs by PendingReason
+  std::array<int64_t, commands::kWorkerStates> workers{};   ///< by WorkerState
   double heartbeat_age_seconds_max = -1;  ///< of workers that are not lost; -1 where there is none
   std::array<int64_t, kDevices> slots{};  ///< by device, of workers that are not lost
   std::array<int64_t, kDevices> slots_used{};

@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "server/commands/jobs.h"
+#include "server/commands/workers.h"
 
 namespace bsnn::scheduler {
 namespace {
@@ -18,8 +19,14 @@ std::string WaitMessage(const Board& board, const cluster::Job& job) {
       device == spec::Device::kAny ? "" : fmt::format("{} ", spec::ToWord(device));
   const auto reason = board.FindReason(job.record.sequence);
   switch (reason.value_or(policy::WaitReason::kBusy)) {
+    case policy::WaitReason::kNoSuchDevice:
     case policy::WaitReason::kNoWorker:
       return fmt::format("waits for a worker: none with a {}slot is online", kind);
+    case policy::WaitReason::kSuspect:
+      return fmt::format(
+          "waits for a worker: attempts failed on every free {}slot before their "
+          "first step; they are tried again after a pause",
+          kind);
     case policy::WaitReason::kNoData:
       return fmt::format("waits for a worker with the data set {}: none has it",
                          spec::ToWord(job.record.spec->data.name));
@@ -72,18 +79,7 @@ PendingReason PendingReasonOf(const commands::State& state, const Board& board,
   if (state.timers.Has({TimerKey::Kind::kBackOff, job.record.sequence})) {
     return PendingReason::kBackOff;
   }
-  const auto reason = board.FindReason(job.record.sequence);
-  if (!reason) return PendingReason::kNotEvaluated;
-  switch (*reason) {
-    case policy::WaitReason::kNoWorker:
-      return PendingReason::kNoWorkerOnline;
-    case policy::WaitReason::kNoData:
-      return PendingReason::kNoSuchDevice;
-    case policy::WaitReason::kAvoidsWorkers:
-    case policy::WaitReason::kBusy:
-      return PendingReason::kWaitingForSlots;
-  }
-  return PendingReason::kNotEvaluated;
+  return ToPendingReason(board.FindReason(job.record.sequence));
 }
 
 /// Walks the jobs of some states from the newest to the oldest.
@@ -142,27 +138,11 @@ WorkerView ViewOf(const commands::State& state, absl::Duration now, const cluste
   if (!worker.record.lost) {
     view.record.last_seen_time = std::max(view.record.last_seen_time, seen.last_seen_wall);
   }
-  const policy::Health* untrusted = nullptr;
-  int64_t untrusted_slots = 0;
-  for (const auto& [slot, health] : seen.slots) {
-    if (health.IsTrusted(now)) continue;
-    ++untrusted_slots;
-    untrusted = &health;
-  }
-  for (const auto& [data, health] : seen.data) {
-    if (!health.IsTrusted(now)) untrusted = &health;
-  }
-  view.state = worker.record.lost                                   ? WorkerState::kLost
-               : seen.silent                                        ? WorkerState::kSilent
-               : seen.draining                                      ? WorkerState::kDraining
-               : untrusted_slots == std::ssize(worker.record.slots) ? WorkerState::kSuspect
-                                                                    : WorkerState::kOnline;
+  view.state = commands::StateOf(worker, seen);
   if (view.state == WorkerState::kSilent) {
     view.state_message = fmt::format("has not called for {:.0f} s", absl::ToDoubleSeconds(silence));
-  } else if (untrusted != nullptr) {
-    view.state_message =
-        fmt::format("is tried again in {:.0f} s after {}",
-                    absl::ToDoubleSeconds(untrusted->probe_at - now), untrusted->reason);
+  } else if (view.state == WorkerState::kSuspect) {
+    view.state_message = seen.health.Describe(now);
   }
   view.slots_used = static_cast<int32_t>(worker.used.size());
   for (const auto& [slot, job] : worker.used) {

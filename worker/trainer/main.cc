@@ -77,12 +77,6 @@ int Report(const absl::Status& status) {
   return kInfrastructure;
 }
 
-/// Of --evaluate and --export, where a damaged file is the model that the arguments name.
-int ReportOfModel(const absl::Status& status) {
-  const int code = Report(status);
-  return absl::IsDataLoss(status) && code == kInfrastructure ? int{kUserError} : code;
-}
-
 absl::StatusOr<at::Device> ChooseDevice(const std::string& name, spec::Device wanted) {
   const bool cuda = at::hasCUDA();
   if (name == "auto") {
@@ -281,6 +275,14 @@ absl::Status Describe(const Arguments& arguments) {
   return absl::OkStatus();
 }
 
+/// Describes, evaluates or exports. A damaged file is then the model that the arguments name.
+int RunOnce(absl::Status (*act)(const Arguments&), const Arguments& arguments) {
+  const absl::Status status = Guard([&] { return act(arguments); });
+  if (status.ok()) return kSucceeded;
+  const int code = Report(status);
+  return absl::IsDataLoss(status) && code == kInfrastructure ? int{kUserError} : code;
+}
+
 void DescribeSpec() {
   fmt::print("| field | allowed | default | meaning |\n|---|---|---|---|\n");
   for (const auto& row : spec::DescribeFields()) {
@@ -372,15 +374,9 @@ int Main(int argc, char** argv) {
     DescribeSpec();
     return kSucceeded;
   }
-  if (arguments.describe) {
-    const absl::Status status = Guard([&] { return Describe(arguments); });
-    return status.ok() ? int{kSucceeded} : Report(status);
-  }
+  if (arguments.describe) return RunOnce(Describe, arguments);
   cuda::SetUp(arguments.cuda == "fused");
-  if (!arguments.evaluate.empty()) {
-    const absl::Status status = Guard([&] { return EvaluateModel(arguments); });
-    return status.ok() ? int{kSucceeded} : ReportOfModel(status);
-  }
+  if (!arguments.evaluate.empty()) return RunOnce(EvaluateModel, arguments);
   const bool needs_out = arguments.rank == 0 || !arguments.export_format.empty();
   if ((arguments.out.empty() && needs_out) ||
       (arguments.spec.empty() && arguments.export_format.empty())) {
@@ -389,10 +385,7 @@ int Main(int argc, char** argv) {
         "bsnn-train: --out is needed, with --spec or --export (or --evaluate); see --help\n");
     return kUserError;
   }
-  if (!arguments.export_format.empty()) {
-    const absl::Status status = Guard([&] { return Export(arguments); });
-    return status.ok() ? int{kSucceeded} : ReportOfModel(status);
-  }
+  if (!arguments.export_format.empty()) return RunOnce(Export, arguments);
   return Train(arguments);
 }
 

@@ -24,7 +24,9 @@ int main(int argc, char** argv) {
   CLI::App app{"Measures bsnn-coordinator."};
   app.add_option("--coordinator", setting.coordinator, "the program");
   app.add_flag("--quick", setting.quick, "small sizes and short times: to see that it runs");
-  app.add_option("--only", only, "calls, kept, kept-million, workers, points, deletion, download");
+  app.add_option("--only", only,
+                 "calls, kept, kept-million, workers, points, deletion, download, "
+                 "decisions");
   app.add_option("--serve-raw-stream", raw_stream_bytes, "private: be the raw gRPC server");
   CLI11_PARSE(app, argc, argv);
   if (raw_stream_bytes > 0) ServeRawStream(raw_stream_bytes);
@@ -51,6 +53,7 @@ int main(int argc, char** argv) {
       {"points", [&] { MeasurePoints(setting, report); }},
       {"deletion", [&] { MeasureDeletion(setting, report); }},
       {"download", [&] { MeasureDownload(setting, report); }},
+      {"decisions", [&] { MeasureDecisions(setting, report); }},
   };
   for (const auto& [name, measure] : figures) {
     if (only.empty() || std::find(only.begin(), only.end(), name) != only.end()) measure();

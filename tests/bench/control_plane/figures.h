@@ -26,5 +26,7 @@ void MeasurePoints(const Setting& setting, Report& report);
 void MeasureDeletion(const Setting& setting, Report& report);
 /// A checkpoint's download beside a gRPC stream of the same messages from memory.
 void MeasureDownload(const Setting& setting, Report& report);
+/// A pass of the policy over 1 000 000 queued jobs and 10 000 slots.
+void MeasureDecisions(const Setting& setting, Report& report);
 
 }  // namespace bsnn::bench

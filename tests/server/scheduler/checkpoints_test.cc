@@ -75,7 +75,7 @@ TEST_F(Checkpoints, ASnapshotShowsSeriesAndCounts) {
   ASSERT_TRUE(Say("one", Started(), Point("loss", 1, 0.5), Point("loss", 2, 0.25)).ok());
   const Snapshot snapshot = scheduler_->TakeSnapshot(now());
   EXPECT_EQ(snapshot.jobs[static_cast<size_t>(JobState::kRunning)], 1);
-  EXPECT_EQ(snapshot.workers_online, 1);
+  EXPECT_EQ(snapshot.workers[static_cast<size_t>(WorkerState::kOnline)], 1);
   EXPECT_EQ(snapshot.slots_used[static_cast<size_t>(spec::Device::kCpu)], 1);
   EXPECT_EQ(snapshot.counters.metric_points, 2);
   const telemetry::Sample sample = telemetry_->TakeSample(now().steady, 100);

@@ -116,7 +116,7 @@ TEST_F(Limits, OrdersOfferOnlyTheNewestCheckpoints) {
 TEST_F(Limits, ALostWorkerIsListedForAWhile) {
   AddWorker("w1");
   Pass(options_.lost_after + absl::Seconds(1));
-  EXPECT_EQ(scheduler_->TakeSnapshot(now()).workers_lost, 1);
+  EXPECT_EQ(scheduler_->TakeSnapshot(now()).workers[static_cast<size_t>(WorkerState::kLost)], 1);
   Pass(options_.worker_linger);
   EXPECT_EQ(ReasonOf(scheduler_->GetWorker(now(), W("w1")).status()), "WORKER_UNKNOWN");
   EXPECT_THAT(store_->LoadAll()->workers, SizeIs(0));
