@@ -13,23 +13,13 @@
 
 #include <functional>
 #include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
+#include "server/metrics/job_families.h"
 #include "server/metrics/service_sample.h"
 
 namespace bsnn::metrics {
-
-/// A job's counters at their largest: an attempt that resumes from a checkpoint repeats lower
-/// values, and a Prometheus counter must not fall.
-struct HighWater {
-  double steps = 0;
-  std::map<std::shared_ptr<const telemetry::SeriesKey>, double> series;
-};
-
-/// How /metrics shows a series of trainers: telemetry asks when a series appears.
-telemetry::Shown Classify(const telemetry::SeriesKey& key);
 
 /// Thread-safe.
 class Collectable : public prometheus::Collectable {
