@@ -7,7 +7,7 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 
-#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <optional>
@@ -20,8 +20,8 @@
 #include "base/logging.h"
 #include "base/status.h"
 #include "blob/file/file_blob_store.h"
-#include "server/api/backend.h"
-#include "server/api/blob_files.h"
+#include "server/api/blob_sweeper.h"
+#include "server/api/call.h"
 #include "server/api/checkpoint_service.h"
 #include "server/api/job_service.h"
 #include "server/api/rpc_counter.h"
@@ -51,10 +51,12 @@ scheduler::Options SchedulerOptions(const Config& config) {
   return options;
 }
 
-/// Calls Scheduler::Tick ten times a second: its clock of attention is to be looked at.
+/// Calls Scheduler::Tick ten times a second, for its clock of attention is to be looked at, and
+/// what else has something to do now and then.
 class Ticker {
  public:
-  explicit Ticker(api::Backend& backend) : backend_(backend), thread_([this] { Run(); }) {}
+  Ticker(api::Backend& backend, api::Gate& gate)
+      : backend_(backend), gate_(gate), thread_([this] { Run(); }) {}
   ~Ticker() {
     {
       absl::MutexLock lock(&mutex_);
@@ -72,13 +74,29 @@ class Ticker {
         if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kNap)) return;
       }
       backend_.scheduler.Tick(backend_.Now());
+      backend_.hub.Tick(backend_.clock.Steady());
+      gate_.idle_uploads().Tick(backend_.clock.Steady());
     }
   }
 
   api::Backend& backend_;
+  api::Gate& gate_;
   absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
+};
+
+/// What /metrics shows: nothing until the coordinator serves.
+class ExposedMetrics final : public prometheus::Collectable {
+ public:
+  void Open(const prometheus::Collectable& metrics) { metrics_ = &metrics; }
+  std::vector<prometheus::MetricFamily> Collect() const override {
+    const prometheus::Collectable* metrics = metrics_;
+    return metrics == nullptr ? std::vector<prometheus::MetricFamily>() : metrics->Collect();
+  }
+
+ private:
+  std::atomic<const prometheus::Collectable*> metrics_ = nullptr;
 };
 
 class ServerImpl final : public Server {
@@ -94,17 +112,18 @@ class ServerImpl final : public Server {
 
   absl::Status Open(base::RandomBits bits) {
     ASSIGN_OR_RETURN(folder_, DataFolder::Open(config_.data));
+    // Both ports before the replay, which takes its time: one that is taken is told at once.
     RETURN_IF_ERROR(Listen());
-    RETURN_IF_ERROR(Replay(std::move(bits)));
     if (!config_.metrics_listen.empty()) {
-      collectable_.emplace(metrics::Collectable::Options{BSNN_VERSION, base::kJobSeriesExposedMax},
-                           [this] { return TakeSample(); });
-      ASSIGN_OR_RETURN(metrics_, metrics::HttpServer::Make(config_.metrics_listen, *collectable_));
+      ASSIGN_OR_RETURN(metrics_, metrics::HttpServer::Make(config_.metrics_listen, exposed_));
       metrics_address_ = metrics_->address();
     }
+    RETURN_IF_ERROR(Replay(std::move(bits)));
+    collectable_.emplace(metrics::Collectable::Options{BSNN_VERSION, base::kJobSeriesExposedMax},
+                         [this] { return TakeSample(); });
+    exposed_.Open(*collectable_);
     gate_.Open(*backend_);
-    ticker_.emplace(*backend_);
-    disk_->TrySubmit([this] { api::SweepOrphans(*backend_); });
+    ticker_.emplace(*backend_, gate_);
     grpc_server_->GetHealthCheckService()->SetServingStatus(true);
     if (!config_.metrics_address_file.empty()) {
       RETURN_IF_ERROR(
@@ -126,6 +145,7 @@ class ServerImpl final : public Server {
     }
     metrics_.reset();
     ticker_.reset();
+    if (sweeper_) sweeper_->Stop();
     if (disk_) disk_->Close();
     if (history_) history_->Close();
     store_.reset();  // writes what is queued; its last callbacks still find everything else
@@ -171,15 +191,16 @@ class ServerImpl final : public Server {
                                     std::_Exit(1);
                                   }}));
     ASSIGN_OR_RETURN(blobs_, blob::FileBlobStore::Make(folder_->checkpoints()));
-    hub_.emplace(*store_);
+    hub_.emplace(*store_, [this](const base::JobId& job) { sweeper_->Sweep(job); });
     ASSIGN_OR_RETURN(scheduler_, scheduler::Scheduler::Make(SchedulerOptions(config_), *store_,
                                                             telemetry_, &*hub_, std::move(bits)));
     // Only now: a replay takes its time, and nobody could call meanwhile.
     scheduler_->Begin({clock_.Now(), clock_.Steady()});
-    disk_.emplace("disk", config_.disk_threads);
-    history_.emplace("history", config_.history_threads);
-    backend_.emplace(
-        api::Backend{*scheduler_, *store_, *blobs_, clock_, *disk_, *history_, *hub_, stats_});
+    disk_.emplace("disk", config_.disk_threads, clock_);
+    history_.emplace("history", config_.history_threads, clock_);
+    sweeper_.emplace(*scheduler_, *blobs_, clock_, api::BlobSweeper::Options{});
+    backend_.emplace(api::Backend{*scheduler_, *store_, *blobs_, clock_, *disk_, *history_, *hub_,
+                                  stats_, &*sweeper_});
     return absl::OkStatus();
   }
 
@@ -190,6 +211,7 @@ class ServerImpl final : public Server {
     sample.checkpoint_read_bytes = stats_.checkpoint_read_bytes;
     sample.checkpoint_write_bytes = stats_.checkpoint_write_bytes;
     sample.checkpoint_verify_failures = stats_.checkpoint_verify_failures;
+    sample.checkpoint_disk_full = stats_.checkpoint_disk_full;
     const auto& bounds = api::DurationCounter::kBoundsSeconds;
     sample.commits.bounds_seconds.assign(bounds.begin(), bounds.end());
     for (size_t i = 0; i <= bounds.size(); ++i) {
@@ -221,9 +243,11 @@ class ServerImpl final : public Server {
   std::unique_ptr<scheduler::Scheduler> scheduler_;
   std::optional<api::WorkPool> disk_;
   std::optional<api::WorkPool> history_;
+  std::optional<api::BlobSweeper> sweeper_;
   std::optional<api::Backend> backend_;
   std::optional<Ticker> ticker_;
   std::optional<metrics::Collectable> collectable_;
+  ExposedMetrics exposed_;
   std::unique_ptr<metrics::HttpServer> metrics_;
   std::unique_ptr<grpc::Server> grpc_server_;
   std::string address_;

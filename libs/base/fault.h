@@ -37,6 +37,8 @@ struct Reason {
 };
 
 /// `status` with a reason attached.
+/// Reason of an error that is a full disk, or a used-up quota of one.
+inline constexpr char kDiskFull[] = "DISK_FULL";
 absl::Status WithReason(absl::Status status, const Reason& reason);
 
 /// The reason attached to `status`; `reason` is empty where there is none.

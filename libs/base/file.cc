@@ -10,13 +10,17 @@
 #include <system_error>
 #include <utility>
 
+#include "base/fault.h"
 #include "base/status.h"
 
 namespace bsnn::base {
 namespace fs = std::filesystem;
 
 absl::Status ErrnoStatus(int error_number, std::string_view what, const fs::path& path) {
-  return absl::ErrnoToStatus(error_number, fmt::format("{} {}", what, path.string()));
+  const absl::Status status =
+      absl::ErrnoToStatus(error_number, fmt::format("{} {}", what, path.string()));
+  if (error_number != ENOSPC && error_number != EDQUOT) return status;
+  return WithReason(status, {kDiskFull, {}});
 }
 
 FileDescriptor::FileDescriptor(FileDescriptor&& other) noexcept

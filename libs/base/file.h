@@ -24,7 +24,8 @@ absl::Status SyncPath(const std::filesystem::path& path);
 /// Creates `path` with its parents, and fsyncs what it created. OK where it is there.
 absl::Status MakeFolder(const std::filesystem::path& path);
 
-/// The absl status of an errno value, with what failed on which path.
+/// The absl status of an errno value, with what failed on which path; a full disk has reason
+/// DISK_FULL.
 absl::Status ErrnoStatus(int error_number, std::string_view what,
                          const std::filesystem::path& path);
 

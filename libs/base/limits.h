@@ -2,16 +2,18 @@
 /// Exceeding one is a clear error that names it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace bsnn::base {
 
 // Messages.
-inline constexpr int kMessageBytesMax = 4 << 20;    ///< one gRPC message, either way
-inline constexpr int kChunkBytes = 1 << 20;         ///< data of one checkpoint chunk
-inline constexpr int kEventsPerBatchMax = 1000;     ///< events of one PublishEvents call
-inline constexpr int kConcurrentStreamsMax = 1000;  ///< HTTP/2 streams of one connection
-inline constexpr int kErrorTextBytesMax = 1024;     ///< an error's message as it is kept
+inline constexpr int kMessageBytesMax = 4 << 20;               ///< one gRPC message, either way
+inline constexpr int kChunkBytes = 1 << 20;                    ///< data of one checkpoint chunk
+inline constexpr size_t kRpcMemoryBytesMax = size_t{2} << 30;  ///< of all calls under way
+inline constexpr int kEventsPerBatchMax = 1000;                ///< events of one PublishEvents call
+inline constexpr int kConcurrentStreamsMax = 1000;             ///< HTTP/2 streams of one connection
+inline constexpr int kErrorTextBytesMax = 1024;                ///< an error's message as it is kept
 inline constexpr int kWireErrorTextBytesMax = 512;  ///< the same on the wire: trailers are small
 
 // Files.

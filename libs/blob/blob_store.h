@@ -7,6 +7,9 @@
 /// Crash points: staged bytes may be lost from the end (ask StagedSize and go on from there);
 /// after Commit returned OK the blob is on disk. A crash in Commit leaves it staged or published.
 ///
+/// Errors name keys, never where a store lies. A full disk is Unavailable with reason DISK_FULL: it
+/// may have room again. So is a disk that fails (EIO), without that reason.
+///
 /// Adapters: file/ (a folder) and memory/ (a fake). tests/contract/blob_store_contract.h holds
 /// them.
 #pragma once
@@ -15,6 +18,7 @@
 #include <absl/status/statusor.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,7 +57,7 @@ class BlobStore {
 
   /// Adds `data` to the staged blob where `offset` is its present size, and gives the new size.
   /// OutOfRange with the size in its message else; AlreadyExists where it is published;
-  /// ResourceExhausted beyond limits.h kCheckpointFileBytesMax or on a full disk.
+  /// ResourceExhausted with LIMIT_EXCEEDED beyond limits.h kCheckpointFileBytesMax.
   virtual absl::StatusOr<uint64_t> Append(const Key& key, uint64_t offset,
                                           std::string_view data) = 0;
 
@@ -62,7 +66,8 @@ class BlobStore {
 
   /// Publishes the staged blob durably if it has this size and SHA-256 (lower-case hexadecimal);
   /// an empty blob needs no Append. OK where it is published with that size. DataLoss with reason
-  /// DIGEST_MISMATCH, and the staged bytes are dropped, where size or digest differ.
+  /// DIGEST_MISMATCH, and the staged bytes are dropped, where size or digest differ. They are
+  /// dropped too where they could not be made durable: what the disk holds of them is not known.
   virtual absl::Status Commit(const Key& key, uint64_t size_bytes, std::string_view sha256) = 0;
 
   /// At most `limit` bytes of the published blob from `offset` on; fewer only at its end. NotFound
@@ -77,8 +82,14 @@ class BlobStore {
   /// where there is nothing.
   virtual absl::Status Delete(const Key& key) = 0;
 
-  /// Every blob at and below `key`, sorted by key; an empty Key lists all.
+  /// Every blob at and below `key`, sorted by key; an empty Key lists all. What comes or goes
+  /// meanwhile may be in it or not.
   virtual absl::StatusOr<std::vector<BlobInfo>> List(const Key& key) const = 0;
+
+  /// Calls `visit` with the first part of every key, such as a job's id, in any order, until it
+  /// returns false. One part may come twice. Holds no lock and little memory, however long the
+  /// visits take; what comes or goes meanwhile may be visited or not.
+  virtual absl::Status ForEachRoot(const std::function<bool(const std::string&)>& visit) const = 0;
 };
 
 }  // namespace bsnn::blob

@@ -17,8 +17,10 @@ absl::Status AlreadyPublished(const Key& key) {
 }
 
 absl::Status TooLarge(const Key& key) {
-  return absl::ResourceExhaustedError(fmt::format("blob {} would be larger than {} bytes",
-                                                  key.text(), base::kCheckpointFileBytesMax));
+  return base::WithReason(
+      absl::ResourceExhaustedError(fmt::format("blob {} would be larger than {} bytes", key.text(),
+                                               base::kCheckpointFileBytesMax)),
+      {"LIMIT_EXCEEDED", {{"limit", "checkpoint file"}}});
 }
 
 absl::Status NotPublished(const Key& key) {

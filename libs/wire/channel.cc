@@ -1,6 +1,7 @@
 #include "wire/channel.h"
 
 #include <grpcpp/create_channel.h>
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
@@ -37,6 +38,8 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address,
 }
 
 void SetServerLimits(grpc::ServerBuilder& builder) {
+  grpc::ResourceQuota quota("server");
+  builder.SetResourceQuota(quota.Resize(base::kRpcMemoryBytesMax));
   builder.SetMaxReceiveMessageSize(base::kMessageBytesMax);
   builder.SetMaxSendMessageSize(base::kMessageBytesMax);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);

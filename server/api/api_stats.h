@@ -34,6 +34,8 @@ struct ApiStats {
   std::atomic<int64_t> checkpoint_read_bytes = 0;
   std::atomic<int64_t> checkpoint_write_bytes = 0;
   std::atomic<int64_t> checkpoint_verify_failures = 0;
+  std::atomic<int64_t> checkpoint_disk_full = 0;  ///< writes refused for want of room
+  std::atomic<bool> disk_is_full = false;         ///< as of the newest write
   DurationCounter commits;
 };
 

@@ -4,7 +4,7 @@
 /// The manifest is published first, when an upload begins, so that files on disk can be told to
 /// belong to it; the catalogue entry comes last, and without it a checkpoint does not exist.
 /// Removal goes the other way: the entry first, durably, then the blobs. A crash in between leaves
-/// blobs without an entry, which SweepOrphans removes at the next start.
+/// blobs without an entry, which the sweeper (blob_sweeper.h) removes.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -28,18 +28,15 @@ blob::Key CheckpointKey(const base::JobId& job, const base::CheckpointId& checkp
 absl::StatusOr<std::vector<base::CheckpointId>> ListStoredCheckpoints(blob::BlobStore& blobs,
                                                                       const base::JobId& job);
 
-/// Once `ticket` is durable, removes the blobs of these checkpoints on the disk pool, then calls
-/// `done`. A blob that cannot be removed is logged and left to the sweep of the next start.
+/// Removes the blobs of these checkpoints. A blob that cannot be removed is logged and left to the
+/// sweeper. May wait for the disk.
+void RemoveBlobs(blob::BlobStore& blobs, const base::JobId& job,
+                 const std::vector<base::CheckpointId>& checkpoints);
+
+/// Once `ticket` is durable, removes them on the disk pool, then calls `done`; where the pool is
+/// full, leaves them to the sweeper and calls `done` at once.
 void RemoveBlobsWhenDurable(Backend& backend, store::Ticket ticket, const base::JobId& job,
                             std::vector<base::CheckpointId> checkpoints,
                             std::function<void()> done);
-
-/// Reads every file of a checkpoint and compares size and SHA-256. DataLoss naming the file, with
-/// reason DIGEST_MISMATCH. May wait for the disk.
-absl::Status VerifyStored(const blob::BlobStore& blobs, const store::CheckpointRecord& record);
-
-/// Removes blobs that belong to no checkpoint of the catalogue and to no live attempt. May wait for
-/// the disk. Errors are logged: orphans cost room, nothing else.
-void SweepOrphans(Backend& backend);
 
 }  // namespace bsnn::api

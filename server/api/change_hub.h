@@ -8,8 +8,11 @@
 #include <absl/synchronization/mutex.h>
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "server/scheduler/types.h"
@@ -27,12 +30,23 @@ class Listener {
 class ChangeHub : public scheduler::Observer {
  public:
   /// Borrows the store, which must call back no more once the hub is gone.
-  explicit ChangeHub(store::JobStore& store) : store_(store) {}
+  /// `on_end`, where set, is told of jobs of which an attempt, or the job, has ended, once that is
+  /// durable: bounded work, never waits.
+  explicit ChangeHub(store::JobStore& store,
+                     std::function<void(const base::JobId&)> on_end = nullptr)
+      : store_(store), on_end_(std::move(on_end)) {}
 
   void OnChanges(store::Ticket ticket, const std::vector<scheduler::JobChange>& changes) override;
 
   void Subscribe(const base::JobId& job, const std::shared_ptr<Listener>& listener);
   void Unsubscribe(const base::JobId& job, const Listener* listener);
+
+  /// Wakes the job's followers once, the next time that the queue has moved: places of queued jobs
+  /// change with other jobs.
+  void WakeWhenQueueMoves(const base::JobId& job);
+  /// Does so, at most every kQueueNewsEvery. Call now and then; `now` is steady.
+  void Tick(absl::Duration now);
+  static constexpr absl::Duration kQueueNewsEvery = absl::Seconds(1);
 
   /// Wakes everyone; streams that ask closing() then end. For shutting down.
   void Close();
@@ -44,9 +58,13 @@ class ChangeHub : public scheduler::Observer {
   void WakeFollowers(const std::vector<base::JobId>& jobs);
 
   store::JobStore& store_;
+  const std::function<void(const base::JobId&)> on_end_;
   std::atomic<bool> closing_ = false;
   absl::Mutex mutex_;
   std::map<base::JobId, Listeners> listeners_ ABSL_GUARDED_BY(mutex_);
+  std::set<base::JobId> queued_ ABSL_GUARDED_BY(mutex_);  // of WakeWhenQueueMoves
+  bool queue_moved_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Duration queue_news_at_ ABSL_GUARDED_BY(mutex_) = -absl::InfiniteDuration();
 };
 
 }  // namespace bsnn::api

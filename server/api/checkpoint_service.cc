@@ -12,11 +12,11 @@
 #include "base/limits.h"
 #include "base/status.h"
 #include "server/api/blob_files.h"
+#include "server/api/call.h"
 #include "server/api/checkpoint_messages.h"
 #include "server/api/download.h"
 #include "server/api/page_token.h"
 #include "server/api/request_check.h"
-#include "server/api/unary.h"
 #include "server/api/upload.h"
 #include "wire/names.h"
 
@@ -61,7 +61,7 @@ absl::Status FillCheckpoints(Backend& backend, const v1::ListCheckpointsRequest&
 grpc::ServerUnaryReactor* CheckpointService::GetCheckpoint(grpc::CallbackServerContext* context,
                                                            const v1::GetCheckpointRequest* request,
                                                            v1::Checkpoint* reply) {
-  return Answer(gate_, context, [&](Backend& backend) -> absl::StatusOr<store::Ticket> {
+  return Handle(gate_, context, [&](Backend& backend) -> absl::StatusOr<store::Ticket> {
     ASSIGN_OR_RETURN(const auto name, wire::ParseCheckpointName("name", request->name()));
     ASSIGN_OR_RETURN(const auto record, backend.scheduler.GetCheckpoint(name.job, name.checkpoint));
     *reply = ToProto(record);
@@ -72,7 +72,7 @@ grpc::ServerUnaryReactor* CheckpointService::GetCheckpoint(grpc::CallbackServerC
 grpc::ServerUnaryReactor* CheckpointService::ListCheckpoints(
     grpc::CallbackServerContext* context, const v1::ListCheckpointsRequest* request,
     v1::ListCheckpointsResponse* reply) {
-  return Answer(gate_, context, [&](Backend& backend) -> absl::StatusOr<store::Ticket> {
+  return Handle(gate_, context, [&](Backend& backend) -> absl::StatusOr<store::Ticket> {
     RETURN_IF_ERROR(FillCheckpoints(backend, *request, *reply));
     return 0;
   });
@@ -82,14 +82,14 @@ grpc::ServerUnaryReactor* CheckpointService::DeleteCheckpoint(
     grpc::CallbackServerContext* context, const v1::DeleteCheckpointRequest* request,
     google::protobuf::Empty*) {
   const auto disk = [](Backend& backend) -> WorkPool& { return backend.disk; };
-  return AnswerOnPool(
-      gate_, context, disk,
-      [request](Backend& backend, grpc::ServerUnaryReactor* reactor) -> absl::Status {
+  return HandleOnPool(
+      gate_, context, "DeleteCheckpoint", disk,
+      [request](Backend& backend, Answer answer) -> absl::Status {
         ASSIGN_OR_RETURN(const auto name, wire::ParseCheckpointName("name", request->name()));
         ASSIGN_OR_RETURN(const auto deleted, backend.scheduler.DeleteCheckpoint(
                                                  backend.Now(), name.job, name.checkpoint));
         RemoveBlobsWhenDurable(backend, deleted.ticket, name.job, {name.checkpoint},
-                               [reactor] { reactor->Finish(grpc::Status::OK); });
+                               [answer] { answer.Now(); });
         return absl::OkStatus();
       });
 }
@@ -97,7 +97,7 @@ grpc::ServerUnaryReactor* CheckpointService::DeleteCheckpoint(
 grpc::ServerUnaryReactor* CheckpointService::PinCheckpoint(grpc::CallbackServerContext* context,
                                                            const v1::PinCheckpointRequest* request,
                                                            v1::Checkpoint* reply) {
-  return Answer(gate_, context, [&](Backend& backend) -> absl::StatusOr<store::Ticket> {
+  return Handle(gate_, context, [&](Backend& backend) -> absl::StatusOr<store::Ticket> {
     ASSIGN_OR_RETURN(const auto name, wire::ParseCheckpointName("name", request->name()));
     ASSIGN_OR_RETURN(const auto record,
                      backend.scheduler.PinCheckpoint(backend.Now(), name.job, name.checkpoint,

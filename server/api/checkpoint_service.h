@@ -2,7 +2,7 @@
 #pragma once
 
 #include "bsnn/v1/checkpoint.grpc.pb.h"
-#include "server/api/backend.h"
+#include "server/api/call.h"
 
 namespace bsnn::api {
 

@@ -7,11 +7,11 @@
 #include "base/limits.h"
 #include "base/status.h"
 #include "server/api/blob_files.h"
+#include "server/api/call.h"
 #include "server/api/job_messages.h"
 #include "server/api/job_streams.h"
 #include "server/api/page_token.h"
 #include "server/api/request_check.h"
-#include "server/api/unary.h"
 #include "wire/event.h"
 #include "wire/names.h"
 
@@ -87,7 +87,7 @@ absl::Status FillMetrics(Backend& backend, const v1::ListMetricsRequest& request
 grpc::ServerUnaryReactor* JobService::CreateJob(grpc::CallbackServerContext* context,
                                                 const v1::CreateJobRequest* request,
                                                 v1::Job* reply) {
-  return Answer(gate_, context, [&](Backend& backend) -> absl::StatusOr<store::Ticket> {
+  return Handle(gate_, context, [&](Backend& backend) -> absl::StatusOr<store::Ticket> {
     ASSIGN_OR_RETURN(const scheduler::CreateJobRequest wanted, FromProto(*request));
     if (request->validate_only()) {
       RETURN_IF_ERROR(CheckIdFree(backend, wanted));
@@ -102,7 +102,7 @@ grpc::ServerUnaryReactor* JobService::CreateJob(grpc::CallbackServerContext* con
 
 grpc::ServerUnaryReactor* JobService::GetJob(grpc::CallbackServerContext* context,
                                              const v1::GetJobRequest* request, v1::Job* reply) {
-  return Answer(gate_, context, [&](Backend& backend) -> absl::StatusOr<store::Ticket> {
+  return Handle(gate_, context, [&](Backend& backend) -> absl::StatusOr<store::Ticket> {
     ASSIGN_OR_RETURN(const base::JobId job, wire::ParseJobName("name", request->name()));
     ASSIGN_OR_RETURN(const auto view, backend.scheduler.GetJob(backend.Now(), job));
     *reply = ToProto(view);
@@ -113,7 +113,7 @@ grpc::ServerUnaryReactor* JobService::GetJob(grpc::CallbackServerContext* contex
 grpc::ServerUnaryReactor* JobService::ListJobs(grpc::CallbackServerContext* context,
                                                const v1::ListJobsRequest* request,
                                                v1::ListJobsResponse* reply) {
-  return Answer(gate_, context, [&](Backend& backend) -> absl::StatusOr<store::Ticket> {
+  return Handle(gate_, context, [&](Backend& backend) -> absl::StatusOr<store::Ticket> {
     std::string scope;
     ASSIGN_OR_RETURN(const auto list, FromProto(*request, scope));
     const auto page = backend.scheduler.ListJobs(backend.Now(), list);
@@ -139,7 +139,7 @@ grpc::ServerUnaryReactor* JobService::ListJobs(grpc::CallbackServerContext* cont
 
 grpc::ServerUnaryReactor* JobService::UpdateJob(grpc::CallbackServerContext* context,
                                                 const v1::UpdateJobRequest*, v1::Job*) {
-  return Answer(gate_, context, [](Backend&) -> absl::StatusOr<store::Ticket> {
+  return Handle(gate_, context, [](Backend&) -> absl::StatusOr<store::Ticket> {
     return base::WithReason(
         absl::UnimplementedError("UpdateJob is reserved: this release does not change jobs"),
         {"NOT_IMPLEMENTED", {}});
@@ -149,7 +149,7 @@ grpc::ServerUnaryReactor* JobService::UpdateJob(grpc::CallbackServerContext* con
 grpc::ServerUnaryReactor* JobService::CancelJob(grpc::CallbackServerContext* context,
                                                 const v1::CancelJobRequest* request,
                                                 v1::Job* reply) {
-  return Answer(gate_, context, [&](Backend& backend) -> absl::StatusOr<store::Ticket> {
+  return Handle(gate_, context, [&](Backend& backend) -> absl::StatusOr<store::Ticket> {
     ASSIGN_OR_RETURN(const base::JobId job, wire::ParseJobName("name", request->name()));
     ASSIGN_OR_RETURN(const auto view,
                      backend.scheduler.CancelJob(backend.Now(), job, request->etag()));
@@ -162,15 +162,15 @@ grpc::ServerUnaryReactor* JobService::DeleteJob(grpc::CallbackServerContext* con
                                                 const v1::DeleteJobRequest* request,
                                                 google::protobuf::Empty*) {
   const auto disk = [](Backend& backend) -> WorkPool& { return backend.disk; };
-  return AnswerOnPool(
-      gate_, context, disk, [request](Backend& backend, grpc::ServerUnaryReactor* reactor) {
+  return HandleOnPool(
+      gate_, context, "DeleteJob", disk, [request](Backend& backend, Answer answer) {
         ASSIGN_OR_RETURN(const base::JobId job, wire::ParseJobName("name", request->name()));
         // Listed before the job is gone: its id may be given anew the moment it is.
         ASSIGN_OR_RETURN(auto checkpoints, ListStoredCheckpoints(backend.blobs, job));
         ASSIGN_OR_RETURN(const auto deleted,
                          backend.scheduler.DeleteJob(backend.Now(), job, request->etag()));
         RemoveBlobsWhenDurable(backend, deleted.ticket, job, std::move(checkpoints),
-                               [reactor] { reactor->Finish(grpc::Status::OK); });
+                               [answer] { answer.Now(); });
         return absl::OkStatus();
       });
 }
@@ -179,13 +179,12 @@ grpc::ServerUnaryReactor* JobService::ListMetrics(grpc::CallbackServerContext* c
                                                   const v1::ListMetricsRequest* request,
                                                   v1::ListMetricsResponse* reply) {
   const auto history = [](Backend& backend) -> WorkPool& { return backend.history; };
-  return AnswerOnPool(
-      gate_, context, history,
-      [request, reply](Backend& backend, grpc::ServerUnaryReactor* reactor) -> absl::Status {
-        RETURN_IF_ERROR(FillMetrics(backend, *request, *reply));
-        reactor->Finish(grpc::Status::OK);
-        return absl::OkStatus();
-      });
+  return HandleOnPool(gate_, context, "ListMetrics", history,
+                      [request, reply](Backend& backend, Answer answer) -> absl::Status {
+                        RETURN_IF_ERROR(FillMetrics(backend, *request, *reply));
+                        answer.Now();
+                        return absl::OkStatus();
+                      });
 }
 
 grpc::ServerWriteReactor<v1::Job>* JobService::WatchJob(grpc::CallbackServerContext*,

@@ -15,7 +15,8 @@
 #include <optional>
 #include <utility>
 
-#include "server/api/backend.h"
+#include "server/api/call.h"
+#include "server/api/stream_states.h"
 #include "wire/status.h"
 
 namespace bsnn::api {
@@ -48,48 +49,25 @@ class StreamReactor : public grpc::ServerWriteReactor<Message>, public Listener 
                                              std::optional<base::JobId> followed) {
     std::shared_ptr<StreamReactor> stream(new StreamReactor(gate, pool, std::move(followed)));
     stream->self_ = stream;
-    if (stream->followed_) gate.backend().hub.Subscribe(*stream->followed_, stream);
     return stream;
   }
 
   /// Call once, after Make.
   void Start(StreamSource<Message> source) {
     source_ = std::move(source);
+    // Not before: a wake asks the source.
+    if (followed_) gate_.backend().hub.Subscribe(*followed_, self_);
     Wake();
   }
 
-  void Wake() override {
-    bool refused = false;
-    {
-      absl::MutexLock lock(&mutex_);
-      woken_ = true;
-      if (busy_ || finished_) return;
-      busy_ = true;
-      refused = !Submit();
-      if (refused) finished_ = true;
-    }
-    if (refused) this->Finish(wire::ToGrpc(Busy()));
-  }
+  void Wake() override { React(Event::kWoken, Gone()); }
 
   void OnWriteDone(bool ok) override {
-    if (!ok) return End(absl::CancelledError("the caller is gone"));
-    bool refused = false;
-    {
-      absl::MutexLock lock(&mutex_);
-      refused = !Submit();
-    }
-    if (refused) End(Busy());
+    if (!ok) return React(Event::kEnded, Gone());
+    React(Event::kWritten, Gone());
   }
 
-  void OnCancel() override {
-    {
-      absl::MutexLock lock(&mutex_);
-      cancelled_ = true;
-      if (busy_ || finished_) return;  // whoever is busy sees it
-      finished_ = true;
-    }
-    this->Finish(wire::ToGrpc(absl::CancelledError("the caller is gone")));
-  }
+  void OnCancel() override { React(Event::kCancelled, Gone()); }
 
   void OnDone() override {
     if (followed_) gate_.backend().hub.Unsubscribe(*followed_, this);
@@ -99,77 +77,57 @@ class StreamReactor : public grpc::ServerWriteReactor<Message>, public Listener 
   }
 
  private:
+  using Event = StreamStates::Event;
+  using Action = StreamStates::Action;
+
   StreamReactor(Gate& gate, WorkPool& pool, std::optional<base::JobId> followed)
       : gate_(gate), pool_(pool), followed_(std::move(followed)) {}
 
-  bool Submit() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return pool_.TrySubmit([this] { Pump(); });
-  }
+  static absl::Status Gone() { return CallerGone(); }
 
-  void Pump() {
+  /// Goes to the next state under the lock and acts without it. `status` is what the call ends with
+  /// if this event ends it. After kFinish the reactor may be gone: nothing follows it.
+  void React(Event event, const absl::Status& status) {
+    Action action;
     {
       absl::MutexLock lock(&mutex_);
-      woken_ = false;
-      if (cancelled_) {
-        finished_ = true;
-        // Finish below, without the lock.
-      }
+      action = states_.Next(event);
     }
-    if (Finished()) {
-      return this->Finish(wire::ToGrpc(absl::CancelledError("the caller is gone")));
+    switch (action) {
+      case Action::kNone:
+        return;
+      case Action::kSubmit:
+        if (!pool_.TrySubmit("stream", [this] { React(Event::kBegun, Gone()); })) {
+          React(Event::kRefused, Busy());
+        }
+        return;
+      case Action::kFill:
+        return Fill();
+      case Action::kWrite:
+        return this->StartWrite(&message_);
+      case Action::kFinish:
+        return this->Finish(wire::ToGrpc(status));
     }
+  }
+
+  void Fill() {
     message_.Clear();
     const absl::StatusOr<Step> step = source_(message_);
-    if (!step.ok()) return End(step.status());
-    if (*step == Step::kEnd) return End(absl::OkStatus());
-    if (followed_ && gate_.backend().hub.closing()) return End(Draining());
-    if (*step == Step::kSend) return this->StartWrite(&message_);
-    Rest();
-  }
-
-  /// Nothing to send: sleep, or go on where a Wake came meanwhile.
-  void Rest() {
-    bool cancelled = false;
-    bool refused = false;
-    {
-      absl::MutexLock lock(&mutex_);
-      cancelled = cancelled_;
-      if (!cancelled && !woken_) {
-        busy_ = false;
-        return;
-      }
-      if (!cancelled) refused = !Submit();
-    }
-    if (cancelled) return End(absl::CancelledError("the caller is gone"));
-    if (refused) End(Busy());
-  }
-
-  bool Finished() {
-    absl::MutexLock lock(&mutex_);
-    return finished_;
-  }
-
-  /// Only by who is busy.
-  void End(const absl::Status& status) {
-    {
-      absl::MutexLock lock(&mutex_);
-      finished_ = true;
-    }
-    this->Finish(wire::ToGrpc(status));
+    if (!step.ok()) return React(Event::kEnded, step.status());
+    if (*step == Step::kEnd) return React(Event::kEnded, absl::OkStatus());
+    if (followed_ && gate_.backend().hub.closing()) return React(Event::kEnded, Draining());
+    React(*step == Step::kSend ? Event::kFilled : Event::kNothing, Gone());
   }
 
   Gate& gate_;
   WorkPool& pool_;
   const std::optional<base::JobId> followed_;
   StreamSource<Message> source_;
-  Message message_;                      // of who is busy
+  Message message_;  // of the thread that fills it, then of gRPC until it is written
   std::shared_ptr<StreamReactor> self_;  // listeners are shared with the hub
 
   absl::Mutex mutex_;
-  bool busy_ ABSL_GUARDED_BY(mutex_) = false;  // queued, pumping or writing
-  bool woken_ ABSL_GUARDED_BY(mutex_) = false;
-  bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
-  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+  StreamStates states_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace bsnn::api

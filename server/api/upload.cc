@@ -1,5 +1,9 @@
 #include "server/api/upload.h"
 
+#include <absl/base/thread_annotations.h>
+#include <absl/synchronization/mutex.h>
+
+#include <memory>
 #include <utility>
 
 #include "base/fault.h"
@@ -20,6 +24,18 @@ absl::Status OutOfOrder(std::string value, std::string allowed) {
   return base::InvalidFields({{"kind", std::move(value), std::move(allowed)}});
 }
 
+absl::Status Idle() {
+  return base::WithReason(
+      absl::UnavailableError("nothing has come for too long; begin again to go on"),
+      {"UPLOAD_IDLE", {}});
+}
+
+absl::Status CutOff() {
+  return base::WithReason(
+      absl::InvalidArgumentError("the stream ended before finish; begin again to go on"),
+      {"UPLOAD_INCOMPLETE", {}});
+}
+
 class RefusedUpload : public Reactor {
  public:
   explicit RefusedUpload(const absl::Status& status) { Finish(wire::ToGrpc(status)); }
@@ -27,21 +43,35 @@ class RefusedUpload : public Reactor {
 };
 
 /// One operation is under way at any time: a read, a task on the pool, a wait for the store, or a
-/// write; whoever completes it starts the next or finishes. So no lock is needed.
-class UploadReactor : public Reactor {
+/// write; whoever completes it starts the next or finishes. Only a read can be cut short, by
+/// EndIfIdleSince. Owns itself until gRPC is done with it.
+class UploadReactor : public Reactor, public WatchedUpload {
  public:
-  explicit UploadReactor(Gate& gate)
-      : gate_(gate), backend_(gate.backend()), session_(gate.backend()) {
-    StartRead(&request_);
+  static UploadReactor* Start(Gate& gate) {
+    std::shared_ptr<UploadReactor> upload(new UploadReactor(gate));
+    upload->self_ = upload;
+    gate.idle_uploads().Add(upload);
+    upload->ReadNext();
+    return upload.get();
+  }
+
+  void EndIfIdleSince(absl::Duration since) override {
+    {
+      absl::MutexLock lock(&mutex_);
+      if (state_ != State::kReading || reading_since_ > since) return;
+      state_ = State::kEnded;
+    }
+    Finish(wire::ToGrpc(Idle()));
   }
 
   void OnReadDone(bool ok) override {
-    if (!ok) {
-      return End(base::WithReason(
-          absl::InvalidArgumentError("the stream ended before finish; begin again to go on"),
-          {"UPLOAD_INCOMPLETE", {}}));
+    {
+      absl::MutexLock lock(&mutex_);
+      if (state_ == State::kEnded) return;
+      state_ = State::kWorking;
     }
-    const bool taken = backend_.disk.TrySubmit([this] {
+    if (!ok) return End(CutOff());
+    const bool taken = backend_.disk.TrySubmit("UploadCheckpoint", [this] {
       const absl::Status status = Handle();
       if (!status.ok()) WhenTellable(backend_, status, [this, status] { End(status); });
     });
@@ -49,17 +79,32 @@ class UploadReactor : public Reactor {
   }
 
   void OnWriteDone(bool ok) override {
-    if (!ok) return End(absl::CancelledError("the caller is gone"));
+    if (!ok) return End(CallerGone());
     if (reply_.has_published()) return End(absl::OkStatus());
-    StartRead(&request_);
+    ReadNext();
   }
 
   void OnDone() override {
+    gate_.idle_uploads().Remove(this);
     gate_.LeaveStream();
-    delete this;
+    self_.reset();
   }
 
  private:
+  enum class State { kReading, kWorking, kEnded };
+
+  explicit UploadReactor(Gate& gate)
+      : gate_(gate), backend_(gate.backend()), session_(gate.backend()) {}
+
+  void ReadNext() {
+    {
+      absl::MutexLock lock(&mutex_);
+      state_ = State::kReading;
+      reading_since_ = backend_.clock.Steady();
+    }
+    StartRead(&request_);
+  }
+
   /// After OK the next operation is under way.
   absl::Status Handle() {
     switch (request_.kind_case()) {
@@ -75,7 +120,7 @@ class UploadReactor : public Reactor {
       case Request::kFileChunk:
         if (!session_.begun()) return OutOfOrder("file_chunk", "begin first");
         RETURN_IF_ERROR(session_.Append(request_.file_chunk()));
-        StartRead(&request_);
+        ReadNext();
         return absl::OkStatus();
       case Request::kFinish:
         if (!session_.begun()) return OutOfOrder("finish", "begin first");
@@ -105,6 +150,11 @@ class UploadReactor : public Reactor {
   UploadSession session_;
   Request request_;
   Reply reply_;
+  std::shared_ptr<UploadReactor> self_;  // shared with IdleUploads while it looks
+
+  absl::Mutex mutex_;
+  State state_ ABSL_GUARDED_BY(mutex_) = State::kWorking;
+  absl::Duration reading_since_ ABSL_GUARDED_BY(mutex_);  // steady
 };
 
 }  // namespace
@@ -113,7 +163,7 @@ grpc::ServerBidiReactor<Request, Reply>* StartUpload(Gate& gate) {
   if (const absl::Status status = gate.EnterStream(); !status.ok()) {
     return new RefusedUpload(status);
   }
-  return new UploadReactor(gate);
+  return UploadReactor::Start(gate);
 }
 
 }  // namespace bsnn::api

@@ -5,7 +5,7 @@
 #include <grpcpp/support/server_callback.h>
 
 #include "bsnn/v1/checkpoint.pb.h"
-#include "server/api/backend.h"
+#include "server/api/call.h"
 
 namespace bsnn::api {
 

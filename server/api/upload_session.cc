@@ -8,6 +8,7 @@
 #include "artifact/digest.h"
 #include "base/fault.h"
 #include "base/limits.h"
+#include "base/logging.h"
 #include "base/status.h"
 #include "server/api/blob_files.h"
 #include "server/api/checkpoint_messages.h"
@@ -148,7 +149,9 @@ absl::Status UploadSession::Append(const v1::UploadCheckpointRequest::FileChunk&
   if (committed != static_cast<uint64_t>(chunk.offset())) {
     return WrongOffset(file->name, chunk.offset(), committed);
   }
-  RETURN_IF_ERROR(backend_.blobs.Append(key, committed, chunk.data()).status());
+  const absl::Status appended = backend_.blobs.Append(key, committed, chunk.data()).status();
+  NoteRoom(appended);
+  RETURN_IF_ERROR(appended);
   backend_.stats.checkpoint_write_bytes += static_cast<int64_t>(chunk.data().size());
   return absl::OkStatus();
 }
@@ -159,7 +162,23 @@ absl::Status UploadSession::CommitFile(const artifact::ManifestFile& file) {
   if (committed < file.size_bytes) return Incomplete(file.name, committed, file.size_bytes);
   const absl::Status status = backend_.blobs.Commit(key, file.size_bytes, file.sha256);
   if (absl::IsDataLoss(status)) ++backend_.stats.checkpoint_verify_failures;
+  NoteRoom(status);
   return status;
+}
+
+void UploadSession::NoteRoom(const absl::Status& written) {
+  ApiStats& stats = backend_.stats;
+  if (written.ok()) {
+    if (stats.disk_is_full && stats.disk_is_full.exchange(false)) {
+      base::LogInfo("event=checkpoint_disk_has_room");
+    }
+    return;
+  }
+  if (base::ReasonOf(written).reason != base::kDiskFull) return;
+  ++stats.checkpoint_disk_full;
+  if (stats.disk_is_full.exchange(true)) return;
+  base::LogError(fmt::format("event=checkpoint_disk_full job={} checkpoint={} error=\"{}\"",
+                             source_.job.value(), id_.value(), std::string(written.message())));
 }
 
 absl::StatusOr<scheduler::Committed<scheduler::Published>> UploadSession::Finish() {

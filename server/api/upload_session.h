@@ -43,6 +43,8 @@ class UploadSession {
   absl::StatusOr<bool> IsPublished();
   absl::Status ClaimFolder();
   absl::Status CommitFile(const artifact::ManifestFile& file);
+  /// Says once in the log that the disk is full, and that it has room again; counts each refusal.
+  void NoteRoom(const absl::Status& written);
   blob::Key KeyOf(const std::string& file) const;
 
   Backend& backend_;

@@ -1,12 +1,17 @@
 #include "server/api/work_pool.h"
 
+#include <fmt/format.h>
 #include <pthread.h>
 
+#include <cstdlib>
+#include <exception>
 #include <utility>
+
+#include "base/logging.h"
 
 namespace bsnn::api {
 
-WorkPool::WorkPool(const std::string& name, int threads) {
+WorkPool::WorkPool(const std::string& name, int threads, const base::Clock& clock) : clock_(clock) {
   for (int i = 0; i < threads; ++i) {
     threads_.emplace_back([this] { Run(); });
     pthread_setname_np(threads_.back().native_handle(), (name + "/" + std::to_string(i)).c_str());
@@ -15,11 +20,16 @@ WorkPool::WorkPool(const std::string& name, int threads) {
 
 WorkPool::~WorkPool() { Close(); }
 
-bool WorkPool::TrySubmit(Task task) {
+bool WorkPool::TrySubmit(const char* name, Task task) {
   absl::MutexLock lock(&mutex_);
   if (closed_ || queue_.size() >= kWorkQueueMax) return false;
-  queue_.push_back(std::move(task));
+  queue_.push_back({name, std::move(task), clock_.Steady()});
   return true;
+}
+
+bool WorkPool::IsBehind() const {
+  absl::MutexLock lock(&mutex_);
+  return !queue_.empty() && clock_.Steady() - queue_.front().since >= kWorkWaitMax;
 }
 
 void WorkPool::Close() {
@@ -37,15 +47,21 @@ void WorkPool::Run() {
     return closed_ || !queue_.empty();
   };
   while (true) {
-    Task task;
+    Queued next;
     {
       absl::MutexLock lock(&mutex_);
       mutex_.Await(absl::Condition(&has_work));
       if (queue_.empty()) return;
-      task = std::move(queue_.front());
+      next = std::move(queue_.front());
       queue_.pop_front();
     }
-    task();
+    // Our code does not throw; what a library throws must not end the program without a word.
+    try {
+      next.task();
+    } catch (const std::exception& error) {
+      base::LogError(fmt::format("event=task_threw task={} error=\"{}\"", next.name, error.what()));
+      std::abort();
+    }
   }
 }
 

@@ -2,9 +2,9 @@
 
 #include "base/limits.h"
 #include "base/status.h"
+#include "server/api/call.h"
 #include "server/api/page_token.h"
 #include "server/api/request_check.h"
-#include "server/api/unary.h"
 #include "server/api/worker_messages.h"
 #include "wire/event.h"
 #include "wire/names.h"
@@ -13,8 +13,6 @@ namespace bsnn::api {
 namespace {
 
 constexpr size_t kPageBytesMax = 3 << 20;
-// While an order waits for its checkpoints to be verified.
-constexpr absl::Duration kHeldBackCall = absl::Milliseconds(100);
 constexpr char kListScope[] = "ListWorkers";
 
 absl::Status FillWorkers(Backend& backend, const v1::ListWorkersRequest& request,
@@ -51,7 +49,7 @@ absl::Status FillWorkers(Backend& backend, const v1::ListWorkersRequest& request
 grpc::ServerUnaryReactor* WorkerService::RegisterWorker(grpc::CallbackServerContext* context,
                                                         const v1::RegisterWorkerRequest* request,
                                                         v1::RegisterWorkerResponse* reply) {
-  return Answer(gate_, context, [&](Backend& backend) -> absl::StatusOr<store::Ticket> {
+  return Handle(gate_, context, [&](Backend& backend) -> absl::StatusOr<store::Ticket> {
     ASSIGN_OR_RETURN(const auto worker, FromProto(*request));
     ASSIGN_OR_RETURN(const auto view, backend.scheduler.RegisterWorker(backend.Now(), worker));
     *reply->mutable_worker() = ToProto(view.value);
@@ -63,12 +61,9 @@ grpc::ServerUnaryReactor* WorkerService::RegisterWorker(grpc::CallbackServerCont
 grpc::ServerUnaryReactor* WorkerService::Synchronize(grpc::CallbackServerContext* context,
                                                      const v1::SynchronizeRequest* request,
                                                      v1::SynchronizeResponse* reply) {
-  return Answer(gate_, context, [&](Backend& backend) -> absl::StatusOr<store::Ticket> {
+  return Handle(gate_, context, [&](Backend& backend) -> absl::StatusOr<store::Ticket> {
     ASSIGN_OR_RETURN(const auto synchronize, FromProto(*request));
-    ASSIGN_OR_RETURN(auto orders, backend.scheduler.Synchronize(backend.Now(), synchronize));
-    if (verifier_.Apply(backend, synchronize.attempts, orders.value)) {
-      orders.value.next_call = std::min(orders.value.next_call, kHeldBackCall);
-    }
+    ASSIGN_OR_RETURN(const auto orders, backend.scheduler.Synchronize(backend.Now(), synchronize));
     *reply = ToProto(orders.value);
     return orders.ticket;
   });
@@ -77,7 +72,7 @@ grpc::ServerUnaryReactor* WorkerService::Synchronize(grpc::CallbackServerContext
 grpc::ServerUnaryReactor* WorkerService::PublishEvents(grpc::CallbackServerContext* context,
                                                        const v1::PublishEventsRequest* request,
                                                        v1::PublishEventsResponse* reply) {
-  return Answer(gate_, context, [&](Backend& backend) -> absl::StatusOr<store::Ticket> {
+  return Handle(gate_, context, [&](Backend& backend) -> absl::StatusOr<store::Ticket> {
     ASSIGN_OR_RETURN(const auto batch, FromProto(*request));
     ASSIGN_OR_RETURN(const auto taken, backend.scheduler.AcceptEvents(backend.Now(), batch));
     reply->set_acknowledged_sequence(taken.value);
@@ -88,7 +83,7 @@ grpc::ServerUnaryReactor* WorkerService::PublishEvents(grpc::CallbackServerConte
 grpc::ServerUnaryReactor* WorkerService::GetWorker(grpc::CallbackServerContext* context,
                                                    const v1::GetWorkerRequest* request,
                                                    v1::Worker* reply) {
-  return Answer(gate_, context, [&](Backend& backend) -> absl::StatusOr<store::Ticket> {
+  return Handle(gate_, context, [&](Backend& backend) -> absl::StatusOr<store::Ticket> {
     ASSIGN_OR_RETURN(const auto worker, wire::ParseWorkerName("name", request->name()));
     ASSIGN_OR_RETURN(const auto view, backend.scheduler.GetWorker(backend.Now(), worker));
     *reply = ToProto(view);
@@ -99,7 +94,7 @@ grpc::ServerUnaryReactor* WorkerService::GetWorker(grpc::CallbackServerContext* 
 grpc::ServerUnaryReactor* WorkerService::ListWorkers(grpc::CallbackServerContext* context,
                                                      const v1::ListWorkersRequest* request,
                                                      v1::ListWorkersResponse* reply) {
-  return Answer(gate_, context, [&](Backend& backend) -> absl::StatusOr<store::Ticket> {
+  return Handle(gate_, context, [&](Backend& backend) -> absl::StatusOr<store::Ticket> {
     RETURN_IF_ERROR(FillWorkers(backend, *request, *reply));
     return 0;
   });

@@ -2,8 +2,7 @@
 #pragma once
 
 #include "bsnn/v1/worker.grpc.pb.h"
-#include "server/api/backend.h"
-#include "server/api/order_verifier.h"
+#include "server/api/call.h"
 
 namespace bsnn::api {
 
@@ -35,7 +34,6 @@ class WorkerService final : public v1::WorkerService::CallbackService {
  private:
   Gate& gate_;
   const Options options_;
-  OrderVerifier verifier_;
 };
 
 }  // namespace bsnn::api

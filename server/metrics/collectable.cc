@@ -116,6 +116,8 @@ void AddIntakeFamilies(const ServiceSample& sample, std::vector<MetricFamily>& f
   counter("bsnn_checkpoint_verify_failures_total",
           "Checkpoint files whose bytes did not match their digest.",
           sample.checkpoint_verify_failures);
+  counter("bsnn_checkpoint_disk_full_total", "Checkpoint writes refused for want of room.",
+          sample.checkpoint_disk_full);
 }
 
 MetricFamily CommitFamily(const DurationCounts& commits) {

@@ -32,6 +32,7 @@ struct ServiceSample {
   int64_t checkpoint_read_bytes = 0;
   int64_t checkpoint_write_bytes = 0;
   int64_t checkpoint_verify_failures = 0;
+  int64_t checkpoint_disk_full = 0;  ///< writes refused for want of room
   DurationCounts commits;
   std::vector<RpcCount> rpcs;
 };

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
 #include "artifact/digest.h"
 #include "base/check.h"
 #include "base/limits.h"
@@ -73,6 +75,19 @@ absl::StatusOr<std::vector<BlobInfo>> MemoryBlobStore::List(const Key& key) cons
     if (IsAtOrBelow(at, key)) infos.push_back({at, blob.bytes.size(), blob.published});
   }
   return infos;
+}
+
+absl::Status MemoryBlobStore::ForEachRoot(
+    const std::function<bool(const std::string&)>& visit) const {
+  std::set<std::string> roots;
+  {
+    absl::MutexLock lock(&mutex_);
+    for (const auto& [key, blob] : blobs_) roots.insert(key.text().substr(0, key.text().find('/')));
+  }
+  for (const std::string& root : roots) {
+    if (!visit(root)) break;
+  }
+  return absl::OkStatus();
 }
 
 void MemoryBlobStore::FlipBit(const Key& key, uint64_t offset) {

@@ -21,6 +21,7 @@ class MemoryBlobStore final : public BlobStore {
   absl::StatusOr<BlobInfo> Stat(const Key& key) const override;
   absl::Status Delete(const Key& key) override;
   absl::StatusOr<std::vector<BlobInfo>> List(const Key& key) const override;
+  absl::Status ForEachRoot(const std::function<bool(const std::string&)>& visit) const override;
 
   /// For tests: turns one bit of a published blob over, as a bad disk would.
   void FlipBit(const Key& key, uint64_t offset);

@@ -152,7 +152,7 @@ store::CheckpointRecord ApiFixture::Publish(const std::string& job, int64_t step
 
 void ApiFixture::WaitForDisk() {
   absl::Notification done;
-  ASSERT_TRUE(disk_.TrySubmit([&done] { done.Notify(); }));
+  ASSERT_TRUE(disk_.TrySubmit("test", [&done] { done.Notify(); }));
   done.WaitForNotification();
 }
 

@@ -120,8 +120,8 @@ class ApiFixture : public testing::Test {
        .classify = [](const telemetry::SeriesKey&) { return telemetry::Shown::kPooled; }}};
   std::unique_ptr<scheduler::Scheduler> scheduler_;
   ApiStats stats_;
-  WorkPool disk_{"disk", 1};
-  WorkPool history_{"history", 1};
+  WorkPool disk_{"disk", 1, clock_};
+  WorkPool history_{"history", 1, clock_};
   std::unique_ptr<Backend> backend_;
   Gate gate_;
   RpcCounter counter_;

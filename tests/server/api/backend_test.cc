@@ -2,6 +2,7 @@
 #include <absl/synchronization/notification.h>
 #include <grpcpp/generic/generic_stub.h>
 
+#include "base/logging.h"
 #include "tests/server/api/api_fixture.h"
 
 namespace bsnn::api {
@@ -25,7 +26,7 @@ TEST_F(GateTest, LetsAsManyStreamsInAsAllowed) {
   ASSERT_TRUE(gate_.EnterStream().ok());
   ASSERT_TRUE(gate_.EnterStream().ok());
   const absl::Status status = gate_.EnterStream();
-  EXPECT_TRUE(absl::IsResourceExhausted(status));
+  EXPECT_TRUE(absl::IsUnavailable(status));
   EXPECT_EQ(ReasonOf(status), "LIMIT_EXCEEDED");
   gate_.LeaveStream();
   EXPECT_TRUE(gate_.EnterStream().ok());
@@ -54,18 +55,51 @@ TEST_F(GateTest, ACallWithoutADeadlineIsRefusedWhereOneIsRequired) {
 TEST(WorkPool, DeclinesWhenFullAndRunsWhatIsQueuedWhenClosed) {
   absl::Notification started, go;
   size_t done = 0;  // of the one thread
-  WorkPool pool("pool", 1);
-  ASSERT_TRUE(pool.TrySubmit([&] {
+  test::FakeClock clock;
+  WorkPool pool("pool", 1, clock);
+  ASSERT_TRUE(pool.TrySubmit("task", [&] {
     started.Notify();
     go.WaitForNotification();
   }));
   started.WaitForNotification();
-  for (size_t i = 0; i < kWorkQueueMax; ++i) ASSERT_TRUE(pool.TrySubmit([&] { ++done; }));
-  EXPECT_FALSE(pool.TrySubmit([&] { ++done; }));
+  for (size_t i = 0; i < kWorkQueueMax; ++i) ASSERT_TRUE(pool.TrySubmit("task", [&] { ++done; }));
+  EXPECT_FALSE(pool.TrySubmit("task", [&] { ++done; }));
   go.Notify();
   pool.Close();
   EXPECT_EQ(done, kWorkQueueMax);
-  EXPECT_FALSE(pool.TrySubmit([&] { ++done; }));
+  EXPECT_FALSE(pool.TrySubmit("task", [&] { ++done; }));
+}
+
+TEST(WorkPool, IsBehindWhileTheOldestTaskHasWaitedTooLong) {
+  test::FakeClock clock;
+  absl::Notification started, go;
+  WorkPool pool("pool", 1, clock);
+  EXPECT_FALSE(pool.IsBehind());
+  ASSERT_TRUE(pool.TrySubmit("first", [&] {
+    started.Notify();
+    go.WaitForNotification();
+  }));
+  started.WaitForNotification();
+  clock.Advance(kWorkWaitMax);
+  EXPECT_FALSE(pool.IsBehind());  // nobody waits
+  ASSERT_TRUE(pool.TrySubmit("second", [] {}));
+  EXPECT_FALSE(pool.IsBehind());
+  clock.Advance(kWorkWaitMax);
+  EXPECT_TRUE(pool.IsBehind());
+  go.Notify();
+  pool.Close();
+  EXPECT_FALSE(pool.IsBehind());
+}
+
+TEST(WorkPoolDeathTest, ATaskThatThrowsEndsTheProgramUnderItsName) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto throw_on_a_pool = [] {
+    (void)base::StartLogging("test", "info");  // to standard error
+    test::FakeClock clock;
+    WorkPool pool("pool", 1, clock);
+    pool.TrySubmit("fragile", [] { throw std::runtime_error("why"); });
+  };
+  EXPECT_DEATH(throw_on_a_pool(), "task_threw task=fragile error=\"why\"");
 }
 
 class CountingListener : public Listener {
@@ -94,6 +128,30 @@ TEST_F(HubTest, WakesFollowersOfTheJobOnceTheChangeIsDurable) {
   EXPECT_TRUE(hub_.closing());
   EXPECT_EQ(of_a->wakes, 2);
   EXPECT_EQ(of_b->wakes, 0);
+}
+
+TEST_F(HubTest, QueuedJobsHearOfTheQueueAtABoundedRate) {
+  Create("a");
+  Create("b");
+  const auto of_b = std::make_shared<CountingListener>();
+  hub_.Subscribe(J("b"), of_b);
+  hub_.Tick(absl::Seconds(1));  // takes the changes so far
+  hub_.WakeWhenQueueMoves(J("b"));
+  ASSERT_TRUE(scheduler_->CancelJob(backend_->Now(), J("a"), "").ok());
+  hub_.Tick(absl::Seconds(10));
+  EXPECT_EQ(of_b->wakes, 1);
+  Create("c");
+  hub_.Tick(absl::Seconds(20));
+  EXPECT_EQ(of_b->wakes, 1);  // it did not ask again
+  hub_.WakeWhenQueueMoves(J("b"));
+  hub_.Tick(absl::Seconds(20) + ChangeHub::kQueueNewsEvery / 2);
+  EXPECT_EQ(of_b->wakes, 2);  // the news of "c" waited for someone to ask
+  hub_.WakeWhenQueueMoves(J("b"));
+  Create("d");
+  hub_.Tick(absl::Seconds(20) + ChangeHub::kQueueNewsEvery);
+  EXPECT_EQ(of_b->wakes, 2);  // too soon after the last
+  hub_.Tick(absl::Seconds(21) + ChangeHub::kQueueNewsEvery);
+  EXPECT_EQ(of_b->wakes, 3);
 }
 
 TEST_F(HubTest, AnErrorThatRestsOnAChangeIsToldOnceThatIsDurable) {

@@ -1,13 +1,13 @@
-#include "server/api/backend.h"
+#include "server/api/call.h"
 
 #include <fmt/format.h>
-#include <grpcpp/server_context.h>
 
 #include <chrono>
 #include <utility>
 
 #include "base/fault.h"
 #include "base/status.h"
+#include "wire/status.h"
 
 namespace bsnn::api {
 
@@ -33,7 +33,7 @@ absl::Status Gate::EnterStream() {
   if (++streams_ <= options_.streams_max) return absl::OkStatus();
   --streams_;
   return base::WithReason(
-      absl::ResourceExhaustedError(
+      absl::UnavailableError(
           fmt::format("{} streams are open, the most allowed (streams-max)", options_.streams_max)),
       {"LIMIT_EXCEEDED",
        {{"limit", "streams-max"}, {"value", std::to_string(options_.streams_max)}}});
@@ -51,6 +51,25 @@ void WhenTellable(Backend& backend, const absl::Status& error, std::function<voi
       return tell();
   }
 }
+
+void Answer::WhenDurable(store::Ticket ticket) const {
+  if (ticket == 0) return Now();
+  const absl::Duration start = backend_->clock.Steady();
+  backend_->store.WhenDurable(ticket, [backend = backend_, start, reactor = reactor_] {
+    backend->stats.commits.Add(backend->clock.Steady() - start);
+    reactor->Finish(grpc::Status::OK);
+  });
+}
+
+void Answer::WithError(const absl::Status& error) const {
+  WhenTellable(*backend_, error, [reactor = reactor_, error] { Refuse(reactor, error); });
+}
+
+void Refuse(grpc::ServerUnaryReactor* reactor, const absl::Status& error) {
+  reactor->Finish(wire::ToGrpc(error));
+}
+
+absl::Status CallerGone() { return absl::CancelledError("the caller is gone"); }
 
 absl::Status Busy() {
   return base::WithReason(absl::UnavailableError("too much work is waiting; try again"),
