@@ -2,13 +2,42 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <thread>
 
 #include "client/commands/command.h"
 
 namespace {
 
-std::atomic<bool> interrupted = false;
+/// Turns Ctrl-C into a stop request while it lives. The first Ctrl-C ends the calls to the
+/// coordinator, a second one the program. Made before any other thread, so that all threads inherit
+/// the blocked signals and only this thread takes them.
+class Interrupts {
+ public:
+  Interrupts() {
+    sigemptyset(&signals_);
+    sigaddset(&signals_, SIGINT);
+    sigaddset(&signals_, kEnd);
+    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+    thread_ = std::thread([this] {
+      int signal = 0;
+      while (sigwait(&signals_, &signal) == 0 && signal == SIGINT) {
+        if (!source_.request_stop()) _exit(bsnn::client::kInterrupted);
+      }
+    });
+  }
+  ~Interrupts() {
+    pthread_kill(thread_.native_handle(), kEnd);
+    thread_.join();
+  }
+
+  std::stop_token token() const { return source_.get_token(); }
+
+ private:
+  static constexpr int kEnd = SIGUSR1;
+  sigset_t signals_;
+  std::stop_source source_;
+  std::thread thread_;
+};
 
 }  // namespace
 
@@ -19,9 +48,9 @@ int main(int argc, char** argv) {
   app.fallthrough();
   app.set_help_all_flag("--help-all", "Help of every command");
   app.footer(
-      "Exit codes: 0 ok; 1 the job failed or bytes do not verify; 2 wrong arguments or request; 3 "
-      "not\n"
-      "found; 4 coordinator unreachable; 5 refused in this state; 6 interrupted.\n"
+      "Exit codes: 0 ok; 1 the job failed or bytes do not verify; 2 wrong arguments or request;\n"
+      "3 not found; 4 coordinator unreachable; 5 refused in this state; 6 interrupted;\n"
+      "7 the watched job was cancelled.\n"
       "Examples:\n"
       "  bsnnctl submit --data mnist --epochs 3 --watch\n"
       "  bsnnctl list --state running\n"
@@ -30,7 +59,6 @@ int main(int argc, char** argv) {
   Context context;
   context.terminal = isatty(STDOUT_FILENO) != 0;
   context.clock = &bsnn::base::RealClock();
-  context.interrupted = [] { return interrupted.load(); };
   app.add_option("--coordinator", context.coordinator, "Address of the coordinator")
       ->envname("BSNN_COORDINATOR")
       ->capture_default_str();
@@ -53,10 +81,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? int{kOk} : int{kUsage};
   }
-  struct sigaction on_interrupt {};
-  on_interrupt.sa_handler = [](int) {
-    if (interrupted.exchange(true)) _exit(kInterrupted);  // a second Ctrl-C does not wait
-  };
-  sigaction(SIGINT, &on_interrupt, nullptr);
+  const Interrupts interrupts;
+  context.stop = interrupts.token();
   return action();
 }

@@ -9,19 +9,30 @@
 namespace bsnn::client {
 
 sdk::Client Context::MakeClient() const {
-  return sdk::Client(coordinator, {.call_timeout = absl::Seconds(timeout_seconds),
-                                   .retry_for = absl::Seconds(timeout_seconds / 2)});
+  return sdk::Client(
+      coordinator, {.call_timeout = absl::Seconds(timeout_seconds),
+                    .retry_for = absl::Seconds(timeout_seconds / 2),
+                    .stop = stop,
+                    .on_absence = [address = coordinator](const absl::Status&) {
+                      fmt::print(
+                          stderr,
+                          "bsnnctl: no answer from the coordinator at {}; waiting until it is back "
+                          "(Ctrl-C ends the waiting, not the job)\n",
+                          address);
+                    }});
 }
 
 int Fail(const Context& context, const std::string& what, const absl::Status& status) {
   const auto faults = base::FaultsOf(status);
   if (faults.empty()) {
-    fmt::print(stderr, "bsnnctl: {}: {}\n", what, std::string(status.message()));
+    fmt::print(stderr, "bsnnctl: {}: {}\n", Printable(what),
+               PrintableText(std::string(status.message())));
   } else {
-    fmt::print(stderr, "bsnnctl: {}: {} wrong field{}\n", what, faults.size(),
+    fmt::print(stderr, "bsnnctl: {}: {} wrong field{}\n", Printable(what), faults.size(),
                faults.size() == 1 ? "" : "s");
     for (const auto& fault : faults) {
-      fmt::print(stderr, "  {} is {}; allowed: {}\n", fault.field, fault.value, fault.allowed);
+      fmt::print(stderr, "  {} is {}; allowed: {}\n", Printable(fault.field),
+                 Printable(fault.value), Printable(fault.allowed));
     }
   }
   switch (status.code()) {

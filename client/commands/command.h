@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <stop_token>
 #include <string>
 
 #include "base/clock.h"
@@ -16,12 +17,13 @@ namespace bsnn::client {
 /// Exit codes of bsnnctl; docs/cli.md lists them. Frozen: scripts depend on them.
 enum ExitCode {
   kOk = 0,
-  kFailed = 1,  ///< the job did not succeed, or bytes do not verify
+  kFailed = 1,  ///< the job failed or expired, or bytes do not verify
   kUsage = 2,   ///< wrong arguments or an invalid request
   kNotFound = 3,
   kUnreachable = 4,  ///< no answer from the coordinator
   kRefused = 5,      ///< the state of things does not allow it
   kInterrupted = 6,  ///< by Ctrl-C; what was asked of the server goes on
+  kCancelled = 7,    ///< the watched job was cancelled
 };
 
 /// What every command is given.
@@ -31,8 +33,9 @@ struct Context {
   double timeout_seconds = 10;
   bool terminal = false;  ///< standard output is a terminal
   const base::Clock* clock = nullptr;
-  std::function<bool()> interrupted;  ///< Ctrl-C was pressed
+  std::stop_token stop;  ///< requested by Ctrl-C
 
+  bool interrupted() const { return stop.stop_requested(); }
   sdk::Client MakeClient() const;
 };
 

@@ -11,7 +11,8 @@ void PrintEntry(const v1::LogEntry& entry) {
   const absl::Time time = absl::FromUnixSeconds(entry.log_time().seconds()) +
                           absl::Nanoseconds(entry.log_time().nanos());
   fmt::print("{} {:<7} {}\n", absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", time, absl::UTCTimeZone()),
-             PrintState(v1::Severity_Name(entry.line().severity())), entry.line().message());
+             PrintState(v1::Severity_Name(entry.line().severity())),
+             Printable(entry.line().message()));
 }
 
 int Logs(const Context& context, const std::string& job, const sdk::LogsOptions& options) {
@@ -52,7 +53,7 @@ std::vector<std::string> RowOf(const v1::MetricPoint& point) {
 void PrintLine(const std::vector<std::string>& cells, char separator) {
   std::string line;
   for (const std::string& cell : cells)
-    line += (line.empty() ? "" : std::string(1, separator)) + cell;
+    line += (line.empty() ? "" : std::string(1, separator)) + Printable(cell);
   fmt::print("{}\n", line);
 }
 
@@ -62,12 +63,15 @@ int Metrics(const Context& context, const std::string& job, const MetricsChoice&
                                            "split", "t",     "value"};
   const bool lines = choice.csv || choice.follow;
   if (lines) PrintLine(header, ',');
+  TableWriter table({">STEP", ">EPOCH", "METRIC", "LAYER", "SPLIT", ">T", ">VALUE"});
   const absl::Status status = context.MakeClient().StreamMetrics(
-      job, {.metric = choice.metric, .follow = choice.follow}, [&](const auto& points) {
+      job, {.metric = choice.metric, .layer = choice.layer, .follow = choice.follow},
+      [&](const auto& points) {
         for (const v1::MetricPoint& point : points) {
-          if (!choice.layer.empty() && point.layer() != choice.layer) continue;
           if (lines) {
             PrintLine(RowOf(point), ',');
+          } else if (context.format == Format::kTable) {
+            fmt::print("{}", table.Add(RowOf(point)));
           } else {
             *all.add_points() = point;
           }
@@ -78,14 +82,8 @@ int Metrics(const Context& context, const std::string& job, const MetricsChoice&
   if (context.interrupted()) return kInterrupted;
   if (!status.ok()) return Fail(context, "cannot read the metrics of " + job, status);
   if (lines) return kOk;
-  if (context.format == Format::kTable) {
-    std::vector<std::vector<std::string>> rows;
-    for (const v1::MetricPoint& point : all.points()) rows.push_back(RowOf(point));
-    fmt::print("{}",
-               PrintTable({">STEP", ">EPOCH", "METRIC", "LAYER", "SPLIT", ">T", ">VALUE"}, rows));
-  } else {
-    fmt::print("{}", PrintMessage(all, context.format));
-  }
+  fmt::print("{}",
+             context.format == Format::kTable ? table.End() : PrintMessage(all, context.format));
   return kOk;
 }
 

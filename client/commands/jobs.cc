@@ -1,6 +1,10 @@
 // list, show, cancel, delete: the commands that ask one question about jobs.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <optional>
+#include <set>
+
 #include "client/commands/command.h"
 
 namespace bsnn::client {
@@ -18,11 +22,51 @@ std::string AccuracyText(const v1::Job& job) {
   return job.has_result() ? PrintRatio(job.result().accuracy_ratio()) : "-";
 }
 
-int List(const Context& context, const sdk::ListJobsOptions& options) {
-  const auto jobs = context.MakeClient().ListJobs(options);
+constexpr int kEndedJobsShown = 50;
+
+/// All active jobs and the newest that have ended, newest first. Of `options.states` where it names
+/// some.
+absl::StatusOr<std::vector<v1::Job>> ListRecentJobs(sdk::Client& client,
+                                                    const sdk::ListJobsOptions& options) {
+  std::vector<v1::Job> jobs;
+  for (const bool ended : {false, true}) {
+    sdk::ListJobsOptions part = options;
+    part.states.clear();
+    part.count_max = ended ? kEndedJobsShown : 0;
+    for (int i = v1::Job::QUEUED; i <= v1::Job::EXPIRED; ++i) {
+      const auto state = static_cast<v1::Job::State>(i);
+      const bool wanted = options.states.empty() ||
+                          std::count(options.states.begin(), options.states.end(), state) > 0;
+      if (wanted && sdk::HasEnded(state) == ended) part.states.push_back(state);
+    }
+    if (part.states.empty()) continue;
+    auto found = client.ListJobs(part);
+    if (!found.ok()) return found.status();
+    if (static_cast<int>(found->size()) == part.count_max) {
+      fmt::print(stderr, "bsnnctl: of the jobs that have ended, the newest {}; all: --limit 0\n",
+                 kEndedJobsShown);
+    }
+    jobs.insert(jobs.end(), found->begin(), found->end());
+  }
+  const auto time_of = [](const v1::Job& job) {
+    return std::pair(job.create_time().seconds(), job.create_time().nanos());
+  };
+  std::stable_sort(jobs.begin(), jobs.end(), [&](const v1::Job& left, const v1::Job& right) {
+    return time_of(left) > time_of(right);
+  });
+  // A job that ended between the two calls is in both.
+  std::set<std::string> names;
+  std::erase_if(jobs, [&](const v1::Job& job) { return !names.insert(job.name()).second; });
+  return jobs;
+}
+
+int List(const Context& context, sdk::ListJobsOptions options, bool recent) {
+  options.basic = context.format == Format::kTable || context.format == Format::kName;
+  sdk::Client client = context.MakeClient();
+  const auto jobs = recent ? ListRecentJobs(client, options) : client.ListJobs(options);
   if (!jobs.ok()) return Fail(context, "cannot list jobs", jobs.status());
   if (context.format == Format::kName) {
-    for (const v1::Job& job : *jobs) fmt::print("{}\n", job.name());
+    for (const v1::Job& job : *jobs) fmt::print("{}\n", Printable(job.name()));
   } else if (context.format == Format::kTable) {
     std::vector<std::vector<std::string>> rows;
     for (const v1::Job& job : *jobs) {
@@ -44,7 +88,7 @@ int List(const Context& context, const sdk::ListJobsOptions& options) {
 
 void PrintJob(const Context& context, const v1::Job& job) {
   const auto row = [](const char* name, const std::string& value) {
-    if (!value.empty()) fmt::print("{:<14}{}\n", name, value);
+    if (!value.empty()) fmt::print("{:<14}{}\n", name, PrintableText(value));
   };
   row("job", job.name());
   row("name", job.display_name());
@@ -81,7 +125,7 @@ void PrintJob(const Context& context, const v1::Job& job) {
 
 int PrintOne(const Context& context, const v1::Job& job) {
   if (context.format == Format::kName) {
-    fmt::print("{}\n", job.name());
+    fmt::print("{}\n", Printable(job.name()));
   } else if (context.format == Format::kTable) {
     PrintJob(context, job);
   } else {
@@ -100,12 +144,12 @@ int Cancel(const Context& context, const std::string& name, bool wait) {
       last = now;
       return !context.interrupted();
     });
-    if (!status.ok()) return Fail(context, "cannot watch " + name, status);
     if (context.interrupted()) return kInterrupted;
+    if (!status.ok()) return Fail(context, "cannot watch " + name, status);
   }
   if (context.format != Format::kTable) return PrintOne(context, last);
   fmt::print("{} is {}: {}\n", name, PrintState(v1::Job::State_Name(last.state())),
-             last.state_message());
+             Printable(last.state_message()));
   return kOk;
 }
 
@@ -114,7 +158,7 @@ int Cancel(const Context& context, const std::string& name, bool wait) {
 void AddList(CLI::App& app, Context& context, Action& action) {
   struct Options {
     std::vector<std::string> states;
-    int limit = 0;
+    std::optional<int> limit;
   };
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("list", "List jobs, newest first");
@@ -125,20 +169,24 @@ void AddList(CLI::App& app, Context& context, Action& action) {
   command->add_option("--state", options->states, "Only jobs in this state; may be repeated")
       ->allow_extra_args(false)
       ->check(CLI::IsMember(words));
-  command->add_option("--limit", options->limit, "At most this many; 0 is all")
+  command
+      ->add_option(
+          "--limit", options->limit,
+          "At most this many; 0 is all. Without it: all active jobs, and the newest 50 that have "
+          "ended")
       ->check(CLI::Range(0, 1'000'000));
   command->footer(
       "Examples:\n  bsnnctl list --state running --state queued\n  bsnnctl list -o json");
   command->callback([&context, &action, options] {
     action = [&context, options] {
-      sdk::ListJobsOptions list{.states = {}, .count_max = options->limit};
+      sdk::ListJobsOptions list{.states = {}, .count_max = options->limit.value_or(0)};
       for (std::string word : options->states) {
         for (char& c : word) c = static_cast<char>(c - 32);
         v1::Job::State state = v1::Job::STATE_UNSPECIFIED;
         v1::Job::State_Parse(word, &state);
         list.states.push_back(state);
       }
-      return List(context, list);
+      return List(context, std::move(list), !options->limit.has_value());
     };
   });
 }

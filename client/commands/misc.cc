@@ -1,6 +1,8 @@
 // workers, version, completion.
 #include <fmt/format.h>
 
+#include <cstdio>
+
 #include "client/commands/command.h"
 
 namespace bsnn::client {
@@ -10,7 +12,7 @@ int ListWorkers(const Context& context) {
   const auto workers = context.MakeClient().ListWorkers();
   if (!workers.ok()) return Fail(context, "cannot list workers", workers.status());
   if (context.format == Format::kName) {
-    for (const v1::Worker& worker : *workers) fmt::print("{}\n", worker.name());
+    for (const v1::Worker& worker : *workers) fmt::print("{}\n", Printable(worker.name()));
   } else if (context.format == Format::kTable) {
     std::vector<std::vector<std::string>> rows;
     for (const v1::Worker& worker : *workers) {
@@ -38,6 +40,19 @@ int ListWorkers(const Context& context) {
   return kOk;
 }
 
+int PrintVersions(const Context& context) {
+  fmt::print("bsnnctl {}\n", BSNN_VERSION);
+  std::fflush(stdout);
+  const auto info = context.MakeClient().GetServerInfo();
+  if (info.ok()) {
+    fmt::print("coordinator {} at {}, up for {}\n", Printable(info->version()), context.coordinator,
+               PrintAge(info->start_time(), context.clock->Now()));
+  } else {
+    fmt::print("coordinator unknown: no answer from {}\n", context.coordinator);
+  }
+  return kOk;
+}
+
 constexpr char kBash[] = R"(# bash completion of bsnnctl. Use: source <(bsnnctl completion bash)
 _bsnnctl() {
   local word=${COMP_WORDS[COMP_CWORD]} command= index
@@ -52,11 +67,11 @@ _bsnnctl() {
   case $command in
     '') words='@COMMANDS@' ;;
     show|watch|logs|metrics|cancel|delete)
-      words=$(bsnnctl list -o name --timeout 1 2>/dev/null | sed 's,^jobs/,,') ;;
+      words=$(bsnnctl list -o name --limit 200 --timeout 1 2>/dev/null | sed 's,^jobs/,,') ;;
     checkpoints)
       if ((COMP_CWORD == index + 1)); then words='list download verify pin unpin delete'
       elif [[ ${COMP_WORDS[index + 1]} == list ]]; then
-        words=$(bsnnctl list -o name --timeout 1 2>/dev/null | sed 's,^jobs/,,')
+        words=$(bsnnctl list -o name --limit 200 --timeout 1 2>/dev/null | sed 's,^jobs/,,')
       fi ;;
     workers) words=list ;;
     completion) words='bash zsh' ;;
@@ -80,13 +95,9 @@ void AddWorkers(CLI::App& app, Context& context, Action& action) {
   group->footer("Example:\n  bsnnctl workers list");
 }
 
-void AddVersion(CLI::App& app, Context&, Action& action) {
-  app.add_subcommand("version", "Print the version")->callback([&action] {
-    action = [] {
-      fmt::print("bsnnctl {}\n", BSNN_VERSION);
-      return int{kOk};
-    };
-  });
+void AddVersion(CLI::App& app, Context& context, Action& action) {
+  app.add_subcommand("version", "Print the versions of bsnnctl and of the coordinator")
+      ->callback([&context, &action] { action = [&context] { return PrintVersions(context); }; });
 }
 
 void AddCompletion(CLI::App& app, Context&, Action& action) {

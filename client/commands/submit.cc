@@ -107,7 +107,7 @@ int Submit(const Context& context, const SubmitOptions& options) {
   if (context.format == Format::kName) {
     fmt::print("{}\n", created->name());
   } else if (context.format == Format::kTable) {
-    fmt::print("created {}  ({})\n", created->name(), created->state_message());
+    fmt::print("created {}  ({})\n", created->name(), Printable(created->state_message()));
     if (!options.watch) fmt::print("watch it with: bsnnctl watch {}\n", created->name());
   } else {
     fmt::print("{}", PrintMessage(*created, context.format));
@@ -122,13 +122,12 @@ void AddSubmit(CLI::App& app, Context& context, Action& action) {
   CLI::App* command = app.add_subcommand("submit", "Queue a training job");
   command->add_option("file", options->file,
                       "Job file (JSON, docs/spec.md); '-' is standard input");
-  command->add_option("--set", options->settings, "Any field: --set optimizer.learning_rate=0.1")
-      ->allow_extra_args(false);
+  command->add_option("--set", options->settings,
+                      "Any fields: --set training.epochs=5 optimizer.learning_rate=0.1");
   command->add_option("--name", options->name, "Name for people");
   command->add_option("--id", options->job_id,
                       "Wanted id, [a-z0-9-]; the server chooses otherwise");
-  command->add_option("--label", options->labels, "key=value, may be repeated")
-      ->allow_extra_args(false);
+  command->add_option("--label", options->labels, "key=value, one or more");
   command->add_option("--network", options->network, "network.name");
   command->add_option("--kind", options->kind, "network.kind: bsnn_agmm, bsnn, snn");
   command->add_option("--data", options->data,
@@ -143,10 +142,12 @@ void AddSubmit(CLI::App& app, Context& context, Action& action) {
   command->add_flag("--validate-only", options->validate_only, "Check everything, create nothing");
   command->add_flag("--watch,-w", options->watch, "Watch it until its end");
   command->footer(
-      "Flags override the file. Examples:\n"
+      "Flags override the file, which stands before --set and --label: these take all words that "
+      "follow.\n"
+      "Examples:\n"
       "  bsnnctl submit job.json --watch\n"
       "  bsnnctl submit --data mnist --epochs 3 --name first\n"
-      "  bsnnctl submit job.json --set network.kind=bsnn --set training.seed=2 -o name");
+      "  bsnnctl submit job.json --set network.kind=bsnn training.seed=2 -o name");
   command->callback([&context, &action, options] {
     action = [&context, options] { return Submit(context, *options); };
   });

@@ -26,22 +26,20 @@ class Watch {
 
   void Take(const v1::Job& job) { job_ = job; }
 
-  /// Fetches the curves when an epoch has gone by.
+  /// When an epoch has gone by, fetches what the curves lack.
   void FetchCurves(sdk::Client& client) {
     if (job_.progress().epoch() == fetched_epoch_ && !sdk::HasEnded(job_.state())) return;
     for (const char* metric : {"accuracy_ratio", "sign_flip_ratio"}) {
-      std::map<int64_t, double> curve;
+      Curve& curve = curves_[metric];
       const absl::Status status = client.StreamMetrics(
-          job_.name(), {.metric = metric, .follow = false}, [&](const auto& points) {
+          job_.name(), {.metric = metric, .cursor = &curve.cursor}, [&](const auto& points) {
             for (const v1::MetricPoint& point : points) {
               if (point.split() == "test" || point.layer() == "all")
-                curve[point.step()] = point.value();
+                curve.values[point.step()] = point.value();
             }
             return true;
           });
       if (!status.ok()) return;
-      curves_[metric].clear();
-      for (const auto& [step, value] : curve) curves_[metric].push_back(value);
     }
     fetched_epoch_ = job_.progress().epoch();
   }
@@ -61,9 +59,11 @@ class Watch {
  private:
   std::string CurveText(const std::string& title, const std::string& metric) const {
     const auto found = curves_.find(metric);
-    if (found == curves_.end() || found->second.empty()) return "";
-    return fmt::format("  {:<15}{}  {}\n", title, PrintCurve(found->second, 40),
-                       PrintRatio(found->second.back()));
+    if (found == curves_.end() || found->second.values.empty()) return "";
+    std::vector<double> values;
+    for (const auto& [step, value] : found->second.values) values.push_back(value);
+    return fmt::format("  {:<15}{}  {}\n", title, PrintCurve(values, 40),
+                       PrintRatio(values.back()));
   }
 
   std::string Picture() const {
@@ -71,7 +71,7 @@ class Watch {
     // One line each, or the next drawing would not cover this one.
     std::string text = base::Shorten(fmt::format("{}  {}  {}", job_.name(),
                                                  PrintState(v1::Job::State_Name(job_.state())),
-                                                 job_.state_message()),
+                                                 Printable(job_.state_message())),
                                      TerminalWidth() - 1) +
                        "\n";
     text += fmt::format("  {}  epoch {} of {}  step {} of {}\n",
@@ -93,7 +93,7 @@ class Watch {
     last_line_ = key;
     if (progress.steps_total() == 0) {  // its trainer has not reported yet
       fmt::print("{} {}: {}\n", job_.name(), PrintState(v1::Job::State_Name(job_.state())),
-                 job_.state_message());
+                 Printable(job_.state_message()));
       std::fflush(stdout);
       return;
     }
@@ -108,13 +108,19 @@ class Watch {
 
   std::string Newest(const char* title, const std::string& metric) const {
     const auto found = curves_.find(metric);
-    if (found == curves_.end() || found->second.empty()) return "";
-    return title + PrintRatio(found->second.back());
+    if (found == curves_.end() || found->second.values.empty()) return "";
+    return title + PrintRatio(found->second.values.rbegin()->second);
   }
+
+  /// A metric's newest value at each step, and up to where its history has been read.
+  struct Curve {
+    std::map<int64_t, double> values;
+    std::string cursor;
+  };
 
   const Context& context_;
   v1::Job job_;
-  std::map<std::string, std::vector<double>> curves_;
+  std::map<std::string, Curve> curves_;
   int fetched_epoch_ = -1;
   int lines_drawn_ = 0;
   std::string last_line_;
@@ -125,16 +131,17 @@ int PrintEnd(const v1::Job& job) {
     case v1::Job::SUCCEEDED:
       fmt::print("succeeded: test accuracy {} after {} steps\ncheckpoint {}\n",
                  PrintRatio(job.result().accuracy_ratio()), job.result().steps(),
-                 job.result().checkpoint());
+                 Printable(job.result().checkpoint()));
       return kOk;
     case v1::Job::FAILED:
     case v1::Job::EXPIRED:
       fmt::print(stderr, "bsnnctl: {} {}: {}\n  see why with: bsnnctl logs {}\n", job.name(),
-                 PrintState(v1::Job::State_Name(job.state())), job.failure().message(), job.name());
+                 PrintState(v1::Job::State_Name(job.state())),
+                 PrintableText(job.failure().message()), job.name());
       return kFailed;
     default:
       fmt::print(stderr, "bsnnctl: {} was cancelled\n", job.name());
-      return kFailed;
+      return kCancelled;
   }
 }
 
@@ -161,8 +168,8 @@ void AddWatch(CLI::App& app, Context& context, Action& action) {
   CLI::App* command = app.add_subcommand("watch", "Follow a job: progress, time left, curves");
   command->add_option("job", *name, "Job id")->required();
   command->footer(
-      "Ends when the job ends; exit code 0 if it succeeded, 1 if not, 6 after Ctrl-C (the job goes "
-      "on).\n"
+      "Ends when the job ends; exit code 0 if it succeeded, 1 if it failed, 7 if it was cancelled, "
+      "6 after Ctrl-C\n(the job goes on). Waits while the coordinator is restarted.\n"
       "Example:\n  bsnnctl watch mnist-7k3q");
   command->callback([&context, &action, name] {
     action = [&context, name] {

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 namespace bsnn::client {
 namespace {
@@ -34,6 +35,60 @@ void Emit(const Json& json, YAML::Emitter& out) {
   }
 }
 
+/// The character of UTF-8 at the beginning of `text`, and how many bytes it has; a byte that begins
+/// none stands for itself, as not valid.
+struct Character {
+  uint32_t code = 0;
+  size_t bytes = 1;
+  bool is_valid = false;
+};
+
+Character FirstCharacter(std::string_view text) {
+  const auto first = static_cast<uint8_t>(text[0]);
+  if (first < 0x80) return {first, 1, true};
+  const size_t bytes = first >= 0xF0 && first < 0xF5 ? 4
+                       : first >= 0xE0               ? 3
+                       : first >= 0xC2               ? 2
+                                                     : 0;
+  if (bytes == 0 || first >= 0xF5 || text.size() < bytes) return {first, 1, false};
+  uint32_t code = first & (0x7FU >> bytes);
+  for (size_t i = 1; i < bytes; ++i) {
+    const auto byte = static_cast<uint8_t>(text[i]);
+    if ((byte & 0xC0) != 0x80) return {first, 1, false};
+    code = code << 6 | (byte & 0x3FU);
+  }
+  constexpr std::array<uint32_t, 5> kSmallest = {0, 0, 0x80, 0x800, 0x10000};
+  const bool is_valid =
+      code >= kSmallest.at(bytes) && code <= 0x10FFFF && (code < 0xD800 || code > 0xDFFF);
+  return is_valid ? Character{code, bytes, true} : Character{first, 1, false};
+}
+
+/// Replaces what a terminal would obey: see Printable. `byte_format` writes a code below 256.
+std::string EscapeControls(std::string_view text, bool keeps_lines, const char* byte_format) {
+  std::string safe;
+  while (!text.empty()) {
+    const auto [code, bytes, is_valid] = FirstCharacter(text);
+    const bool is_control = code < 0x20 || (code >= 0x7F && code < 0xA0);
+    const bool is_direction =
+        (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
+    if (is_valid && keeps_lines && (code == '\n' || code == '\t')) {
+      safe += text[0];
+    } else if (is_valid && code == '\n') {
+      safe += "\\n";
+    } else if (is_valid && code == '\t') {
+      safe += "\\t";
+    } else if (!is_valid || is_control) {
+      safe += fmt::format(fmt::runtime(byte_format), code);
+    } else if (is_direction) {
+      safe += fmt::format("\\u{:04x}", code);
+    } else {
+      safe += text.substr(0, bytes);
+    }
+    text.remove_prefix(bytes);
+  }
+  return safe;
+}
+
 size_t CharactersOf(std::string_view text) {
   return static_cast<size_t>(
       std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
@@ -53,36 +108,61 @@ std::string PrintMessage(const google::protobuf::Message& message, Format format
   std::string text;
   if (!google::protobuf::util::MessageToJsonString(message, &text, options).ok()) return "{}\n";
   const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (format != Format::kYaml) return json.dump(2) + "\n";
+  if (format != Format::kYaml) {
+    return EscapeControls(json.dump(2), /*keeps_lines=*/true, "\\u00{:02x}") + "\n";
+  }
   YAML::Emitter out;
   Emit(json, out);
-  return std::string(out.c_str()) + "\n";
+  return EscapeControls(out.c_str(), /*keeps_lines=*/true, "\\u00{:02x}") + "\n";
+}
+
+std::string Printable(std::string_view text) {
+  return EscapeControls(text, /*keeps_lines=*/false, "\\x{:02x}");
+}
+
+std::string PrintableText(std::string_view text) {
+  return EscapeControls(text, /*keeps_lines=*/true, "\\x{:02x}");
+}
+
+TableWriter::TableWriter(std::vector<std::string> header) : titles_(std::move(header)) {
+  for (std::string& title : titles_) {
+    right_.push_back(title.starts_with('>'));
+    if (right_.back()) title.erase(0, 1);
+    widths_.push_back(CharactersOf(title));
+  }
+}
+
+std::string TableWriter::Add(std::vector<std::string> row) {
+  for (size_t i = 0; i < titles_.size(); ++i) {
+    row.at(i) = Printable(row.at(i));
+    widths_[i] = std::max(widths_[i], CharactersOf(row[i]));
+  }
+  rows_.push_back(std::move(row));
+  return rows_.size() < kBlockRows ? "" : End();
+}
+
+std::string TableWriter::End() {
+  std::string text;
+  if (!std::exchange(has_printed_header_, true)) text += Line(titles_);
+  for (const auto& row : std::exchange(rows_, {})) text += Line(row);
+  return text;
+}
+
+std::string TableWriter::Line(const std::vector<std::string>& cells) const {
+  std::string line;
+  for (size_t i = 0; i < cells.size(); ++i) {
+    line += Pad(cells[i], widths_[i], right_[i]) + (i + 1 < cells.size() ? "  " : "");
+  }
+  line.erase(line.find_last_not_of(' ') + 1);
+  return line + "\n";
 }
 
 std::string PrintTable(const std::vector<std::string>& header,
                        const std::vector<std::vector<std::string>>& rows) {
-  const size_t columns = header.size();
-  std::vector<std::string> titles = header;
-  std::vector<bool> right(columns);
-  std::vector<size_t> widths(columns);
-  for (size_t i = 0; i < columns; ++i) {
-    right[i] = titles[i].starts_with('>');
-    if (right[i]) titles[i].erase(0, 1);
-    widths[i] = CharactersOf(titles[i]);
-    for (const auto& row : rows) widths[i] = std::max(widths[i], CharactersOf(row.at(i)));
-  }
+  TableWriter table(header);
   std::string text;
-  const auto add = [&](const std::vector<std::string>& cells) {
-    std::string line;
-    for (size_t i = 0; i < columns; ++i) {
-      line += Pad(cells.at(i), widths[i], right[i]) + (i + 1 < columns ? "  " : "");
-    }
-    line.erase(line.find_last_not_of(' ') + 1);
-    text += line + "\n";
-  };
-  add(titles);
-  for (const auto& row : rows) add(row);
-  return text;
+  for (const auto& row : rows) text += table.Add(row);
+  return text + table.End();
 }
 
 std::string PrintCurve(const std::vector<double>& values, size_t width_max) {

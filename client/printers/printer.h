@@ -14,13 +14,42 @@ namespace bsnn::client {
 
 enum class Format { kTable, kJson, kYaml, kName };
 
+/// `text` in one line, safe for a terminal: control characters (line ends too), marks that change
+/// the direction of writing, and bytes that are not UTF-8 become \n, \t, \x1b, \u202e and the like.
+std::string Printable(std::string_view text);
+/// The same for text of several lines: line ends and tabs stay.
+std::string PrintableText(std::string_view text);
+
 /// One message as JSON (two spaces) or YAML, field names as in the proto, ending in a line end.
 std::string PrintMessage(const google::protobuf::Message& message, Format format);
 
 /// Rows under a header, columns as wide as their widest cell (in characters, not bytes). Columns
-/// whose header starts with '>' are aligned to the right.
+/// whose header starts with '>' are aligned to the right. Cells are made Printable.
 std::string PrintTable(const std::vector<std::string>& header,
                        const std::vector<std::vector<std::string>>& rows);
+
+/// A table of any length in bounded memory: columns are as wide as the widest cell so far, looked
+/// at in blocks of rows.
+class TableWriter {
+ public:
+  explicit TableWriter(std::vector<std::string> header);
+
+  /// Takes a row; returns the text of the block that it completes, or nothing.
+  std::string Add(std::vector<std::string> row);
+  /// The text of the rows that are left, with the header where none was printed.
+  std::string End();
+
+ private:
+  static constexpr size_t kBlockRows = 1000;
+
+  std::string Line(const std::vector<std::string>& cells) const;
+
+  std::vector<std::string> titles_;
+  std::vector<bool> right_;
+  std::vector<size_t> widths_;
+  std::vector<std::vector<std::string>> rows_;
+  bool has_printed_header_ = false;
+};
 
 /// A curve over its points in one line of blocks, lowest to highest; `width_max` columns at most,
 /// each the mean of the points it covers. Points that are not finite are '?'.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/limits.h"
 #include "base/status.h"
 #include "client/sdk/impl.h"
 
@@ -38,6 +39,18 @@ Round ReadAll(grpc::ClientContext& context, Reader& reader, Take&& take) {
   return round;
 }
 
+/// A job may have been created although no answer came: says how a repeat makes no second one.
+absl::Status NameRequestId(const absl::Status& status, const std::string& request_id) {
+  if (!absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status)) return status;
+  absl::Status named(
+      status.code(),
+      fmt::format("{}; the job may exist: with request id {} a repeat makes no second one",
+                  std::string(status.message()), request_id));
+  status.ForEachPayload(
+      [&](absl::string_view url, const absl::Cord& payload) { named.SetPayload(url, payload); });
+  return named;
+}
+
 template <class T>
 std::vector<T> ToVector(const google::protobuf::RepeatedPtrField<T>& field) {
   return {field.begin(), field.end()};
@@ -53,12 +66,14 @@ Client::Impl::Impl(const std::string& address, const ClientOptions& client_optio
       channel(wire::MakeChannel(address)),
       jobs(v1::JobService::NewStub(channel)),
       checkpoints(v1::CheckpointService::NewStub(channel)),
-      workers(v1::WorkerService::NewStub(channel)) {}
+      workers(v1::WorkerService::NewStub(channel)),
+      server(v1::ServerService::NewStub(channel)) {}
 
-void Client::Impl::Pause(absl::Duration duration) {
+void Client::Impl::Pause(absl::Duration duration) const {
   std::mutex mutex;
   std::unique_lock lock(mutex);
-  std::condition_variable().wait_for(lock, absl::ToChronoNanoseconds(duration));
+  std::condition_variable_any().wait_for(lock, options.stop, absl::ToChronoNanoseconds(duration),
+                                         [] { return false; });
 }
 
 Client::Client(const std::string& address, const ClientOptions& options, const base::Clock& clock,
@@ -74,9 +89,10 @@ absl::StatusOr<v1::Job> Client::CreateJob(const CreateJobOptions& options) {
   request.set_request_id(options.request_id.empty() ? MakeUuid(impl_->bits) : options.request_id);
   request.set_validate_only(options.validate_only);
   v1::Job job;
-  RETURN_IF_ERROR(impl_->Retry([&](grpc::ClientContext& context) {
-    return impl_->jobs->CreateJob(&context, request, &job);
-  }));
+  const absl::Status status = impl_->Retry(
+      [&](grpc::ClientContext& context) { return impl_->jobs->CreateJob(&context, request, &job); },
+      /*has_request_id=*/true);
+  if (!status.ok()) return NameRequestId(status, request.request_id());
   return job;
 }
 
@@ -92,6 +108,10 @@ absl::StatusOr<v1::Job> Client::GetJob(const std::string& name) {
 absl::StatusOr<std::vector<v1::Job>> Client::ListJobs(const ListJobsOptions& options) {
   v1::ListJobsRequest request;
   for (const v1::Job::State state : options.states) request.add_states(state);
+  if (options.basic) request.set_view(v1::ListJobsRequest::BASIC);
+  // The answer to a limit of one page needs one call; without a limit the largest pages need
+  // fewest.
+  if (options.count_max == 0) request.set_page_size(base::kPageSizeMax);
   std::vector<v1::Job> jobs;
   do {
     if (options.count_max > 0) {
@@ -130,27 +150,54 @@ absl::Status Client::DeleteJob(const std::string& name) {
 absl::Status Client::WatchJob(const std::string& name, const JobCallback& callback) {
   v1::WatchJobRequest request;
   request.set_name(name);
-  return impl_->Resume([&] {
-    grpc::ClientContext context;
-    auto reader = impl_->jobs->WatchJob(&context, request);
-    return ReadAll<v1::Job>(context, *reader, callback);
-  });
+  return impl_->Resume(
+      [&](grpc::ClientContext& context) {
+        auto reader = impl_->jobs->WatchJob(&context, request);
+        return ReadAll<v1::Job>(context, *reader, callback);
+      },
+      /*follows=*/true);
 }
 
 absl::Status Client::StreamMetrics(const std::string& job, const MetricsOptions& options,
                                    const PointsCallback& callback) {
+  if (!options.layer.empty() && !options.follow) return ListLayer(job, options, callback);
   v1::StreamMetricsRequest request;
   request.set_parent(job);
   request.set_follow(options.follow);
   request.set_metric(options.metric);
-  return impl_->Resume([&] {
-    grpc::ClientContext context;
-    auto reader = impl_->jobs->StreamMetrics(&context, request);
-    return ReadAll<v1::StreamMetricsResponse>(context, *reader, [&](const auto& reply) {
-      request.set_cursor(reply.cursor());
-      return callback(ToVector(reply.points()));
-    });
-  });
+  if (options.cursor != nullptr) request.set_cursor(*options.cursor);
+  return impl_->Resume(
+      [&](grpc::ClientContext& context) {
+        auto reader = impl_->jobs->StreamMetrics(&context, request);
+        return ReadAll<v1::StreamMetricsResponse>(context, *reader, [&](const auto& reply) {
+          request.set_cursor(reply.cursor());
+          std::vector<v1::MetricPoint> points = ToVector(reply.points());
+          std::erase_if(points, [&](const v1::MetricPoint& point) {
+            return !options.layer.empty() && point.layer() != options.layer;
+          });
+          const bool go_on = callback(points);
+          if (options.cursor != nullptr) *options.cursor = reply.cursor();
+          return go_on;
+        });
+      },
+      options.follow);
+}
+
+absl::Status Client::ListLayer(const std::string& job, const MetricsOptions& options,
+                               const PointsCallback& callback) {
+  v1::ListMetricsRequest request;
+  request.set_parent(job);
+  request.set_metric(options.metric);
+  request.set_layer(options.layer);
+  do {
+    v1::ListMetricsResponse reply;
+    RETURN_IF_ERROR(impl_->Retry([&](grpc::ClientContext& context) {
+      return impl_->jobs->ListMetrics(&context, request, &reply);
+    }));
+    if (!callback(ToVector(reply.points()))) break;
+    request.set_page_token(reply.next_page_token());
+  } while (!request.page_token().empty());
+  return absl::OkStatus();
 }
 
 absl::Status Client::StreamLogs(const std::string& job, const LogsOptions& options,
@@ -159,15 +206,16 @@ absl::Status Client::StreamLogs(const std::string& job, const LogsOptions& optio
   request.set_parent(job);
   request.set_follow(options.follow);
   request.set_tail(options.tail);
-  return impl_->Resume([&] {
-    grpc::ClientContext context;
-    auto reader = impl_->jobs->StreamLogs(&context, request);
-    return ReadAll<v1::StreamLogsResponse>(context, *reader, [&](const auto& reply) {
-      request.set_cursor(reply.cursor());
-      request.set_tail(0);
-      return callback(ToVector(reply.entries()));
-    });
-  });
+  return impl_->Resume(
+      [&](grpc::ClientContext& context) {
+        auto reader = impl_->jobs->StreamLogs(&context, request);
+        return ReadAll<v1::StreamLogsResponse>(context, *reader, [&](const auto& reply) {
+          request.set_cursor(reply.cursor());
+          request.set_tail(0);
+          return callback(ToVector(reply.entries()));
+        });
+      },
+      options.follow);
 }
 
 absl::StatusOr<v1::Checkpoint> Client::GetCheckpoint(const std::string& name) {
@@ -227,6 +275,14 @@ absl::StatusOr<std::vector<v1::Worker>> Client::ListWorkers() {
     request.set_page_token(reply.next_page_token());
   } while (!request.page_token().empty());
   return workers;
+}
+
+absl::StatusOr<v1::ServerInfo> Client::GetServerInfo() {
+  v1::ServerInfo info;
+  RETURN_IF_ERROR(impl_->Retry([&](grpc::ClientContext& context) {
+    return impl_->server->GetServerInfo(&context, v1::GetServerInfoRequest(), &info);
+  }));
+  return info;
 }
 
 bool HasEnded(v1::Job::State state) {

@@ -8,8 +8,10 @@
 ///   }));
 ///
 /// Each call has a deadline and is repeated while the coordinator is unavailable, at most
-/// `retry_for`; creating a job is safe to repeat because it carries a request_id. Streams resume at
-/// their cursor after a cut. Errors are the server's, with base::FaultsOf and base::ReasonOf.
+/// `retry_for`. Creating a job carries a request_id, so it is also repeated once after its
+/// deadline. Streams resume at their cursor after a cut. Errors are the server's, with
+/// base::FaultsOf and base::ReasonOf. RESOURCE_EXHAUSTED is final: a limit does not go away within
+/// `retry_for`.
 #pragma once
 
 #include <absl/status/status.h>
@@ -18,6 +20,7 @@
 
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -25,6 +28,7 @@
 #include "base/ids.h"
 #include "bsnn/v1/checkpoint.pb.h"
 #include "bsnn/v1/job.pb.h"
+#include "bsnn/v1/server.pb.h"
 #include "bsnn/v1/worker.pb.h"
 
 namespace bsnn::sdk {
@@ -34,6 +38,11 @@ struct ClientOptions {
   absl::Duration call_timeout = absl::Seconds(10);
   /// How long calls and streams go on trying while the coordinator is unavailable.
   absl::Duration retry_for = absl::Seconds(5);
+  /// A stop request ends every call, running or later, with Cancelled at once; from any thread.
+  std::stop_token stop = {};
+  /// Where set, a followed stream that has given something outlasts the coordinator's absence:
+  /// after `retry_for` this is called, once an absence, and the stream goes on trying.
+  std::function<void(const absl::Status&)> on_absence = {};
 };
 
 struct CreateJobOptions {
@@ -46,11 +55,16 @@ struct CreateJobOptions {
 struct ListJobsOptions {
   std::vector<v1::Job::State> states;  ///< empty is all
   int count_max = 0;                   ///< 0 is no limit
+  bool basic = false;                  ///< without spec and attempts
 };
 
 struct MetricsOptions {
   std::string metric;   ///< only this name; empty is all
+  std::string layer;    ///< only this layer; empty is all
   bool follow = false;  ///< go on until the job has ended
+  /// Where set: the stream begins after this cursor (empty is the beginning), and the cursor moves
+  /// behind each reply that the callback has taken.
+  std::string* cursor = nullptr;
 };
 
 struct LogsOptions {
@@ -97,13 +111,18 @@ class Client {
   /// Fetches the checkpoint into `folder`, which must not exist. Bytes gather in `folder`.part, so
   /// that a cut download, also of an earlier program, goes on where it was. Every chunk's CRC-32C,
   /// every file's SHA-256 and the manifest's digest are checked; only then the folder appears.
-  /// DataLoss where a byte differs; AlreadyExists where `folder` exists; Cancelled by the callback.
+  /// DataLoss where a byte differs; AlreadyExists where `folder` exists; FailedPrecondition where
+  /// `folder`.part is not a download's; Cancelled by the callback.
   absl::Status DownloadCheckpoint(const std::string& name, const std::string& folder,
                                   const DownloadCallback& callback);
 
   absl::StatusOr<std::vector<v1::Worker>> ListWorkers();
+  absl::StatusOr<v1::ServerInfo> GetServerInfo();
 
  private:
+  absl::Status ListLayer(const std::string& job, const MetricsOptions& options,
+                         const PointsCallback& callback);
+
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

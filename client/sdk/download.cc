@@ -115,12 +115,23 @@ class FileDownload {
   int64_t offset_ = 0;
 };
 
-/// The .part folder belongs to one checkpoint, named in a file beside the bytes.
+/// FOLDER.part belongs to one checkpoint, whose digest is in the file .digest beside the bytes. A
+/// folder without that file is a download's where it is empty or whole (a crash before the file was
+/// written, or after it was removed). Any other folder is somebody else's and is left alone.
 absl::Status PrepareFolder(const fs::path& part, const v1::Checkpoint& checkpoint) {
   const fs::path owner = part / ".digest";
   const auto found = base::ReadFile(owner, 1024);
   if (found.ok() && *found == checkpoint.digest()) return absl::OkStatus();
   std::error_code error;
+  const fs::file_status kind = fs::symlink_status(part, error);
+  if (!found.ok() && fs::exists(kind) && !(fs::is_directory(kind) && fs::is_empty(part, error))) {
+    const auto verified = artifact::VerifyCheckpointFolder(part);
+    if (!verified.ok() || verified->digest != checkpoint.digest()) {
+      return absl::FailedPreconditionError(fmt::format(
+          "{} is not a download of bsnnctl: remove it, or choose another folder", part.string()));
+    }
+    return base::WriteFileDurably(owner, checkpoint.digest());
+  }
   fs::remove_all(part, error);
   RETURN_IF_ERROR(base::MakeFolder(part));
   return base::WriteFileDurably(owner, checkpoint.digest());
@@ -149,26 +160,27 @@ absl::Status Client::DownloadCheckpoint(const std::string& name, const std::stri
     FileDownload download(checkpoint, file, part / file.name());
     RETURN_IF_ERROR(download.Open());
     const int64_t done_before = progress.bytes_done;
-    RETURN_IF_ERROR(impl_->Resume([&]() -> std::pair<absl::Status, bool> {
-      if (download.whole()) return {absl::OkStatus(), false};
-      grpc::ClientContext context;
-      auto reader = impl_->checkpoints->DownloadCheckpoint(&context, download.Request());
-      v1::DownloadCheckpointResponse reply;
-      absl::Status status = absl::OkStatus();
-      bool moved = false;
-      while (status.ok() && reader->Read(&reply)) {
-        moved = true;
-        status = download.Take(reply.chunk());
-        progress.bytes_done = done_before + download.offset();
-        if (status.ok() && !callback(progress)) status = absl::CancelledError("download stopped");
-      }
-      if (!status.ok()) context.TryCancel();
-      const absl::Status finished = wire::FromGrpc(reader->Finish());
-      if (status.ok()) status = finished;
-      if (status.ok() && !download.whole())
-        status = absl::UnavailableError("the stream ended early");
-      return {status, moved};
-    }));
+    RETURN_IF_ERROR(
+        impl_->Resume([&](grpc::ClientContext& context) -> std::pair<absl::Status, bool> {
+          if (download.whole()) return {absl::OkStatus(), false};
+          auto reader = impl_->checkpoints->DownloadCheckpoint(&context, download.Request());
+          v1::DownloadCheckpointResponse reply;
+          absl::Status status = absl::OkStatus();
+          bool moved = false;
+          while (status.ok() && reader->Read(&reply)) {
+            moved = true;
+            status = download.Take(reply.chunk());
+            progress.bytes_done = done_before + download.offset();
+            if (status.ok() && !callback(progress))
+              status = absl::CancelledError("download stopped");
+          }
+          if (!status.ok()) context.TryCancel();
+          const absl::Status finished = wire::FromGrpc(reader->Finish());
+          if (status.ok()) status = finished;
+          if (status.ok() && !download.whole())
+            status = absl::UnavailableError("the stream ended early");
+          return {status, moved};
+        }));
     RETURN_IF_ERROR(download.Close());
     progress.bytes_done = done_before + file.size_bytes();
   }

@@ -1,8 +1,7 @@
 // bsnnctl's commands in this process: what they print, and their exit codes.
 #include <nlohmann/json.hpp>
 
-#include "client/commands/command.h"
-#include "tests/server/api/api_fixture.h"
+#include "tests/client/commands_fixture.h"
 
 namespace bsnn::client {
 namespace {
@@ -10,24 +9,6 @@ namespace {
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::StartsWith;
-
-struct Output {
-  int code = -1;
-  std::string out;
-  std::string err;
-};
-
-/// Runs `action` with its standard output and error caught.
-Output Catch(const std::function<int()>& action) {
-  testing::internal::CaptureStdout();
-  testing::internal::CaptureStderr();
-  Output output;
-  output.code = action();
-  std::fflush(stdout);
-  output.out = testing::internal::GetCapturedStdout();
-  output.err = testing::internal::GetCapturedStderr();
-  return output;
-}
 
 TEST(ExitCode, SaysWhatKindOfErrorItIs) {
   const std::map<absl::StatusCode, int> expected = {{absl::StatusCode::kInvalidArgument, 2},
@@ -65,36 +46,6 @@ TEST(JobNameOf, TakesAnIdOrAName) {
   EXPECT_EQ(JobNameOf("x"), "jobs/x");
   EXPECT_EQ(JobNameOf("jobs/x"), "jobs/x");
 }
-
-class CommandsTest : public api::ApiFixture {
- protected:
-  CommandsTest() {
-    context_.coordinator = address();
-    context_.timeout_seconds = 60;
-    context_.clock = &clock_;
-    context_.interrupted = [this] { return interrupted_; };
-  }
-
-  /// As `bsnnctl WORDS...` would; 2 where they do not parse.
-  Output Run(std::vector<std::string> words) {
-    CLI::App app;
-    Action action;
-    for (const auto add : {AddSubmit, AddList, AddShow, AddWatch, AddLogs, AddMetrics, AddCancel,
-                           AddDelete, AddCheckpoints, AddWorkers, AddVersion, AddCompletion}) {
-      add(app, context_, action);
-    }
-    std::reverse(words.begin(), words.end());
-    try {
-      app.parse(words);
-    } catch (const CLI::ParseError& error) {
-      return {kUsage, "", error.what()};
-    }
-    return Catch(action);
-  }
-
-  Context context_;
-  bool interrupted_ = false;
-};
 
 TEST_F(CommandsTest, SubmitCreatesWhatItWasTold) {
   const Output output = Run({"submit", "--id", "a", "--epochs", "7", "--set", "network.kind=bsnn",
@@ -181,11 +132,11 @@ TEST_F(CommandsTest, AWatchEndsAsTheJobDid) {
   EXPECT_THAT(failed.err, HasSubstr("no such data"));
 }
 
-TEST_F(CommandsTest, AWatchOfACancelledJobFails) {
+TEST_F(CommandsTest, AWatchOfACancelledJobHasACodeOfItsOwn) {
   Create("a");
   ASSERT_EQ(Run({"cancel", "a", "--wait"}).code, kOk);
   const Output output = Run({"watch", "a"});
-  EXPECT_EQ(output.code, kFailed);
+  EXPECT_EQ(output.code, kCancelled);
   EXPECT_THAT(output.err, HasSubstr("was cancelled"));
 }
 
@@ -211,7 +162,7 @@ TEST_F(CommandsTest, AWatchOfASuccessShowsItsCurvesOnATerminal) {
 
 TEST_F(CommandsTest, CtrlCEndsAWatchAndLeavesTheJob) {
   Create("a");
-  interrupted_ = true;
+  stop_.request_stop();
   EXPECT_EQ(Run({"watch", "a"}).code, kInterrupted);
   EXPECT_EQ(Get("a").state(), v1::Job::QUEUED);
 }
@@ -262,7 +213,7 @@ TEST_F(CommandsTest, ACheckpointIsListedDownloadedVerifiedPinnedAndDeleted) {
 TEST_F(CommandsTest, AnInterruptedDownloadSaysThatItGoesOn) {
   StartAttempt("a");
   Publish("a", 7, {{"model", "abc"}});
-  interrupted_ = true;
+  stop_.request_stop();
   const Output output = Run({"checkpoints", "download", "jobs/a/checkpoints/a1-step-00000007",
                              (folder_ / "here").string()});
   EXPECT_EQ(output.code, kInterrupted);

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <bit>
 #include <vector>
 
 #include "worker/trainer/nn/kernels/lif.h"
@@ -19,32 +21,62 @@ BSNN_INLINE float Derivative(float d, float w) {
   return ArctangentDerivative(d, w);
 }
 
+// The neuron's reset is compiled twice, not for each of its four kinds: the default (hard, gradient
+// through the spike), and any kind, chosen by two masks of all or no bits. A mask keeps or clears a
+// number exactly, so both give the same bits.
 struct NeuronConstants {
   float decay, threshold, width;
+  uint32_t hard;     ///< all bits: hard reset; none: soft
+  uint32_t coupled;  ///< all bits: the gradient also goes through the reset's spike; none: detached
 };
+
+bool IsDefaultReset(const spec::NeuronSpec& neuron) {
+  return neuron.reset == spec::Reset::kHard && !neuron.detach_reset;
+}
 
 NeuronConstants ConstantsOf(const spec::NeuronSpec& neuron) {
   return {static_cast<float>(neuron.decay), static_cast<float>(neuron.threshold),
-          static_cast<float>(neuron.surrogate_width)};
+          static_cast<float>(neuron.surrogate_width),
+          neuron.reset == spec::Reset::kHard ? ~uint32_t{0} : 0,
+          neuron.detach_reset ? 0 : ~uint32_t{0}};
+}
+
+BSNN_INLINE float Masked(float x, uint32_t mask) {
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(x) & mask);
+}
+BSNN_INLINE float Select(uint32_t mask, float set, float clear) {
+  return std::bit_cast<float>((std::bit_cast<uint32_t>(set) & mask) |
+                              (std::bit_cast<uint32_t>(clear) & ~mask));
+}
+
+/// v behind u.
+template <bool kAnyReset>
+BSNN_INLINE float ResetPotential(float u, const NeuronConstants& k) {
+  if constexpr (!kAnyReset) return Reset<true>(u, k.threshold);
+  return u > k.threshold ? Masked(u - k.threshold, ~k.hard) : u;
 }
 
 /// dL/dy of one step, from dL/ds, u, and dL/dv of this step.
-template <bool kHard, bool kDetach, Surrogate kSurrogate>
+template <bool kAnyReset, Surrogate kSurrogate>
 BSNN_INLINE float NeuronGradient(float grad_spike, float u, float gv, const NeuronConstants& k) {
-  const float direct = kHard ? (u > k.threshold ? 0.0f : gv) : gv;
-  const float through_spike = kDetach ? 0.0f : (kHard ? u : k.threshold) * gv;
   const float surrogate = Derivative<kSurrogate>(u - k.threshold, k.width);
+  if constexpr (!kAnyReset) {
+    const float direct = u > k.threshold ? 0.0f : gv;
+    return direct + (grad_spike - u * gv) * surrogate;
+  }
+  const float direct = u > k.threshold ? Masked(gv, ~k.hard) : gv;
+  const float through_spike = Masked(Select(k.hard, u, k.threshold) * gv, k.coupled);
   return direct + (grad_spike - through_spike) * surrogate;
 }
 
 /// `carry` is dL/dv of this step on entry and of the step before on return.
-template <bool kHard, bool kDetach, Surrogate kSurrogate>
+template <bool kAnyReset, Surrogate kSurrogate>
 BSNN_INLINE void BackTile(const float* __restrict grad_spikes, const float* __restrict potential,
                           float* __restrict carry, float* __restrict grad, int64_t count,
                           const NeuronConstants& k) {
   for (int64_t i = 0; i < count; ++i) {
     const float dy =
-        NeuronGradient<kHard, kDetach, kSurrogate>(grad_spikes[i], potential[i], carry[i], k);
+        NeuronGradient<kAnyReset, kSurrogate>(grad_spikes[i], potential[i], carry[i], k);
     grad[i] = dy;
     carry[i] = k.decay * dy;
   }
@@ -69,15 +101,21 @@ struct BackwardScratch {
 };
 
 /// The potential of one tile at all steps, found again: cheaper than to write it and read it back.
-template <bool kHard>
 BSNN_INLINE void RecallTile(const LifBackward& a, int64_t at, int64_t step, int64_t count,
                             int64_t tile, BackwardScratch& w) {
   std::fill(w.v.begin(), w.v.end(), 0.0f);
-  for (int64_t t = 0; t < a.shape.steps; ++t) {
+  const auto fire = [&]<bool kHard>(int64_t t) __attribute__((always_inline)) {
     FireTile<kHard, false, true>(a.drive + at + t * step, nullptr, nullptr, w.v.data(),
                                  w.spikes.data(), w.potential.data() + t * tile, count,
                                  static_cast<float>(a.neuron.decay),
                                  static_cast<float>(a.neuron.threshold));
+  };
+  for (int64_t t = 0; t < a.shape.steps; ++t) {
+    if (a.neuron.reset == spec::Reset::kHard) {
+      fire.template operator()<true>(t);
+    } else {
+      fire.template operator()<false>(t);
+    }
   }
 }
 
@@ -88,7 +126,7 @@ BSNN_INLINE int64_t PartPicture(const LifBackward& a, int64_t t, int64_t b) {
 
 /// Few steps at once, from the drive alone: potential and carry stay in registers, where a tile's
 /// would go through the first cache several times. Same numbers as step by step.
-template <int kSteps, bool kHard, bool kDetach, Surrogate kSurrogate, bool kAdded, bool kSame>
+template <int kSteps, bool kAnyReset, Surrogate kSurrogate, bool kAdded, bool kSame>
 BSNN_INLINE void BackFewSteps(const LifBackward& a, int64_t b, int64_t plane,
                               const NeuronConstants& k) {
   const float* drive[kSteps];
@@ -109,13 +147,13 @@ BSNN_INLINE void BackFewSteps(const LifBackward& a, int64_t b, int64_t plane,
 #pragma GCC unroll 4
     for (int t = 0; t < kSteps; ++t) {
       potential[t] = k.decay * v + drive[t][i];
-      v = Reset<kHard>(potential[t], k.threshold);
+      v = ResetPotential<kAnyReset>(potential[t], k);
     }
     float carry = 0, sum = 0;
 #pragma GCC unroll 4
     for (int t = kSteps - 1; t >= 0; --t) {
       const float dy =
-          NeuronGradient<kHard, kDetach, kSurrogate>(grad_spikes[t][i], potential[t], carry, k);
+          NeuronGradient<kAnyReset, kSurrogate>(grad_spikes[t][i], potential[t], carry, k);
       const float out = kAdded ? dy + added[t][i] : dy;
       if (kSame) {
         sum += out;
@@ -129,18 +167,18 @@ BSNN_INLINE void BackFewSteps(const LifBackward& a, int64_t b, int64_t plane,
 }
 
 /// Runs BackFewSteps where it serves the call. Returns whether it did.
-template <bool kHard, bool kDetach, Surrogate kSurrogate>
+template <bool kAnyReset, Surrogate kSurrogate>
 BSNN_INLINE bool BackwardFewSteps(const LifBackward& a, int64_t b, const Tiling& tiling) {
   const NeuronConstants constants = ConstantsOf(a.neuron);
   const auto run = [&]<int kSteps>() __attribute__((always_inline)) {
     if (a.same_input && a.added != nullptr) {
-      BackFewSteps<kSteps, kHard, kDetach, kSurrogate, true, true>(a, b, tiling.plane, constants);
+      BackFewSteps<kSteps, kAnyReset, kSurrogate, true, true>(a, b, tiling.plane, constants);
     } else if (a.same_input) {
-      BackFewSteps<kSteps, kHard, kDetach, kSurrogate, false, true>(a, b, tiling.plane, constants);
+      BackFewSteps<kSteps, kAnyReset, kSurrogate, false, true>(a, b, tiling.plane, constants);
     } else if (a.added != nullptr) {
-      BackFewSteps<kSteps, kHard, kDetach, kSurrogate, true, false>(a, b, tiling.plane, constants);
+      BackFewSteps<kSteps, kAnyReset, kSurrogate, true, false>(a, b, tiling.plane, constants);
     } else {
-      BackFewSteps<kSteps, kHard, kDetach, kSurrogate, false, false>(a, b, tiling.plane, constants);
+      BackFewSteps<kSteps, kAnyReset, kSurrogate, false, false>(a, b, tiling.plane, constants);
     }
     return true;
   };
@@ -151,12 +189,12 @@ BSNN_INLINE bool BackwardFewSteps(const LifBackward& a, int64_t b, const Tiling&
   return false;
 }
 
-template <bool kHard, bool kDetach, Surrogate kSurrogate>
+template <bool kAnyReset, Surrogate kSurrogate>
 BSNN_INLINE void BackwardPicture(const LifBackward& a, const PooledTiles& pool, int64_t b,
                                  BackwardScratch& w) {
   const Tiling& tiling = pool.tiling;
   const int64_t tile = tiling.tile;
-  if (!pool.on && BackwardFewSteps<kHard, kDetach, kSurrogate>(a, b, tiling)) return;
+  if (!pool.on && BackwardFewSteps<kAnyReset, kSurrogate>(a, b, tiling)) return;
   const NeuronConstants constants = ConstantsOf(a.neuron);
   for (int64_t begin = 0; begin < tiling.plane; begin += tile) {
     const int64_t count = std::min(tile, tiling.plane - begin);
@@ -165,7 +203,7 @@ BSNN_INLINE void BackwardPicture(const LifBackward& a, const PooledTiles& pool, 
     if (a.same_input) std::fill(summed, summed + count, 0.0f);
     if (a.potential == nullptr) {
       const int64_t step = a.same_input ? 0 : a.shape.batch * tiling.plane;
-      RecallTile<kHard>(a, b * tiling.plane + begin, step, count, tile, w);
+      RecallTile(a, b * tiling.plane + begin, step, count, tile, w);
     }
     for (int64_t t = a.shape.steps - 1; t >= 0; --t) {
       const int64_t at = (t * a.shape.batch + b) * tiling.plane + begin;
@@ -181,8 +219,8 @@ BSNN_INLINE void BackwardPicture(const LifBackward& a, const PooledTiles& pool, 
       } else if (pool.on) {  // an odd last row, which pooling does not see
         std::fill(w.unpooled.begin(), w.unpooled.end(), 0.0f);
       }
-      BackTile<kHard, kDetach, kSurrogate>(grad_spikes, potential, w.carry.data(), grad, count,
-                                           constants);
+      BackTile<kAnyReset, kSurrogate>(grad_spikes, potential, w.carry.data(), grad, count,
+                                      constants);
       if (a.added != nullptr) {
         const int64_t from = a.added_in_part ? part_at * tiling.plane + begin : at;
         AddTile(a.added + from, grad, count);
@@ -201,7 +239,7 @@ BSNN_INLINE void BackwardPicture(const LifBackward& a, const PooledTiles& pool, 
   }
 }
 
-template <bool kHard, bool kDetach, Surrogate kSurrogate>
+template <bool kAnyReset, Surrogate kSurrogate>
 BSNN_INLINE void BackwardPictures(const LifBackward& a, int64_t first, int64_t last) {
   const PooledTiles pool(a.shape);
   const Tiling& tiling = pool.tiling;
@@ -221,7 +259,7 @@ BSNN_INLINE void BackwardPictures(const LifBackward& a, int64_t first, int64_t l
   for (int64_t b = first; b < last; ++b) {
     std::fill(w.sum.begin(), w.sum.end(), 0.0f);
     std::fill(w.sum_x.begin(), w.sum_x.end(), 0.0f);
-    BackwardPicture<kHard, kDetach, kSurrogate>(a, pool, b, w);
+    BackwardPicture<kAnyReset, kSurrogate>(a, pool, b, w);
     for (int64_t t = 0; a.center != nullptr && t < maps; ++t) {
       const int64_t row = (t * a.shape.batch + b) * tiling.channels;
       Fold(w.sum.data() + t * lanes, tiling, a.sum_delta + row);
@@ -230,29 +268,20 @@ BSNN_INLINE void BackwardPictures(const LifBackward& a, int64_t first, int64_t l
   }
 }
 
-template <Surrogate kSurrogate>
-BSNN_INLINE void BackwardReset(const LifBackward& a, int64_t first, int64_t last) {
-  const bool detach = a.neuron.detach_reset;
-  if (a.neuron.reset == spec::Reset::kHard) {
-    if (detach) return BackwardPictures<true, true, kSurrogate>(a, first, last);
-    return BackwardPictures<true, false, kSurrogate>(a, first, last);
-  }
-  if (detach) return BackwardPictures<false, true, kSurrogate>(a, first, last);
-  return BackwardPictures<false, false, kSurrogate>(a, first, last);
-}
-
 }  // namespace
 
 BSNN_CLONES void RunLifBackward(const LifBackward& args, int64_t first, int64_t last) {
+  const bool is_default = IsDefaultReset(args.neuron);
   switch (args.neuron.surrogate) {
     case Surrogate::kTriangle:
-      return BackwardReset<Surrogate::kTriangle>(args, first, last);
+      if (is_default) return BackwardPictures<false, Surrogate::kTriangle>(args, first, last);
+      return BackwardPictures<true, Surrogate::kTriangle>(args, first, last);
     case Surrogate::kRectangle:
-      return BackwardReset<Surrogate::kRectangle>(args, first, last);
+      return BackwardPictures<true, Surrogate::kRectangle>(args, first, last);
     case Surrogate::kSigmoid:
-      return BackwardReset<Surrogate::kSigmoid>(args, first, last);
+      return BackwardPictures<true, Surrogate::kSigmoid>(args, first, last);
     case Surrogate::kArctangent:
-      return BackwardReset<Surrogate::kArctangent>(args, first, last);
+      return BackwardPictures<true, Surrogate::kArctangent>(args, first, last);
   }
 }
 
