@@ -80,7 +80,9 @@ absl::StatusOr<int64_t> CheckOwner(Database& database, const std::string& path) 
 absl::Status UseWal(Database& database, const std::string& path) {
   ASSIGN_OR_RETURN(Statement mode, database.Prepare("PRAGMA journal_mode = WAL"));
   RETURN_IF_ERROR(mode.Step().status());
-  if (const std::string taken = mode.Text(0); taken != "wal") {
+  const std::string taken = mode.Text(0);
+  RETURN_IF_ERROR(mode.Step().status());  // it takes effect behind its only row
+  if (taken != "wal") {
     return absl::FailedPreconditionError(
         fmt::format("database {} cannot use a write-ahead log (it stays with '{}'): the file "
                     "system has no shared memory, as network file systems have none; put the data "
