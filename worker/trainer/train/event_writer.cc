@@ -18,10 +18,14 @@ struct Kept {
   int64_t sequence = 0;
 };
 
-/// The whole events at the start of the file.
-Kept CountEvents(const std::filesystem::path& path) {
+/// The whole events at the start of the file; none where there is no file. What cannot be read is
+/// an error: the file would be cut there.
+absl::StatusOr<Kept> CountEvents(const std::filesystem::path& path) {
   Kept kept;
+  errno = 0;
   std::ifstream file(path, std::ios::binary);
+  if (!file.is_open() && errno == ENOENT) return kept;
+  if (!file.is_open()) return base::ErrnoStatus(errno, "cannot open", path);
   std::string line;
   while (std::getline(file, line) && !file.eof()) {
     const auto event = spec::ParseEventLine(line);
@@ -29,6 +33,7 @@ Kept CountEvents(const std::filesystem::path& path) {
     kept.bytes += static_cast<int64_t>(line.size()) + 1;
     kept.sequence = event->sequence;
   }
+  if (file.bad()) return base::ErrnoStatus(EIO, "cannot read", path);
   return kept;
 }
 
@@ -36,7 +41,10 @@ Kept CountEvents(const std::filesystem::path& path) {
 
 absl::StatusOr<EventWriter> EventWriter::Open(const std::filesystem::path& path, bool continued,
                                               const base::Clock& clock) {
-  const Kept kept = continued ? CountEvents(path) : Kept{};
+  Kept kept;
+  if (continued) {
+    ASSIGN_OR_RETURN(kept, CountEvents(path));
+  }
   base::FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
   if (!file.valid()) return base::ErrnoStatus(errno, "cannot create", path);
   if (::ftruncate(file.get(), kept.bytes) != 0 || ::lseek(file.get(), kept.bytes, SEEK_SET) < 0) {
