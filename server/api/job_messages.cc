@@ -87,7 +87,7 @@ v1::Job ToProto(const scheduler::JobView& view, Detail detail) {
   v1::Job message;
   message.set_name(wire::JobName(record.id));
   message.set_display_name(record.display_name);
-  if (detail == Detail::kFull) wire::Write(*record.spec, *message.mutable_spec());
+  if (detail == Detail::kFull) wire::Write(record.spec.Unpack(), *message.mutable_spec());
   message.mutable_labels()->insert(record.labels.begin(), record.labels.end());
   message.set_state(static_cast<v1::Job::State>(record.status.state));
   message.set_state_message(view.state_message);

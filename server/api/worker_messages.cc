@@ -96,7 +96,7 @@ void Write(const scheduler::AttemptOrder& order, v1::AttemptOrder& message) {
   message.set_job(wire::JobName(order.job));
   message.set_epoch(order.epoch);
   message.set_action(static_cast<v1::AttemptOrder::Action>(order.action));
-  if (order.spec) wire::Write(*order.spec, *message.mutable_spec());
+  if (order.spec) wire::Write(order.spec->Unpack(), *message.mutable_spec());
   message.set_slot(order.slot);
   for (const auto& checkpoint : order.checkpoints) {
     message.add_checkpoints(wire::CheckpointName(order.job, checkpoint));

@@ -21,12 +21,13 @@ class Applier {
 
   void operator()(const store::CreateJob& change) {
     const int64_t sequence = change.job.sequence;
-    BSNN_CHECK(!facts_.jobs_by_id.contains(change.job.id) && !facts_.jobs.contains(sequence));
+    BSNN_CHECK(!facts_.jobs_by_id.contains(change.job.id.value()) &&
+               !facts_.jobs.contains(sequence));
     Job& job = facts_.jobs[sequence];
     job.record = change.job;
     facts_.last_sequence = std::max(facts_.last_sequence, sequence);
     facts_.retired.Erase(job.record.id);
-    facts_.jobs_by_id[job.record.id] = sequence;
+    facts_.jobs_by_id[job.record.id.value()] = sequence;
     if (!job.record.request_id.empty()) facts_.jobs_by_request[job.record.request_id] = sequence;
     facts_.jobs_by_state[IndexOf(job.status().state)].insert(sequence);
     ChangeOf(job).status = true;
@@ -53,7 +54,7 @@ class Applier {
     if (change.newest_epoch > 0) facts_.retired.Put(change.job, change.newest_epoch);
     facts_.jobs_by_state[IndexOf(job.status().state)].erase(sequence);
     facts_.jobs_by_request.erase(job.record.request_id);
-    facts_.jobs_by_id.erase(job.record.id);
+    facts_.jobs_by_id.erase(job.record.id.value());
     facts_.jobs.erase(sequence);
   }
 
@@ -111,7 +112,7 @@ class Applier {
   static size_t IndexOf(store::JobState state) { return static_cast<size_t>(state); }
 
   Job& JobOf(const base::JobId& id) {
-    const auto found = facts_.jobs_by_id.find(id);
+    const auto found = facts_.jobs_by_id.find(id.value());
     BSNN_CHECK(found != facts_.jobs_by_id.end());
     return facts_.jobs.at(found->second);
   }
@@ -156,7 +157,7 @@ absl::Status Contradiction(const base::JobId& job, std::string_view what) {
 absl::Status CheckLoaded(const store::LoadedJob& loaded, const Facts& facts) {
   const base::JobId& id = loaded.job.id;
   const bool live = !loaded.attempts.empty() && loaded.attempts.back().live();
-  if (facts.jobs_by_id.contains(id)) return Contradiction(id, "is there twice");
+  if (facts.jobs_by_id.contains(id.value())) return Contradiction(id, "is there twice");
   if (facts.FindJob(loaded.job.sequence) != nullptr) {
     return Contradiction(id, "has the number of another job");
   }

@@ -43,7 +43,7 @@ void RetiredIds::Erase(const base::JobId& job) {
 }
 
 const Job* Facts::FindJob(const base::JobId& id) const {
-  const auto found = jobs_by_id.find(id);
+  const auto found = jobs_by_id.find(id.value());
   return found == jobs_by_id.end() ? nullptr : &jobs.at(found->second);
 }
 

@@ -85,8 +85,7 @@ struct Facts {
   int64_t last_sequence = 0;  ///< the largest ever given
 
   // Indices; Apply keeps them.
-  std::unordered_map<base::JobId, int64_t> jobs_by_id;
-  std::unordered_map<std::string_view, int64_t> jobs_by_request;  ///< views of records
+  std::unordered_map<std::string_view, int64_t> jobs_by_id, jobs_by_request;  ///< by records' views
   std::array<std::set<int64_t>, kJobStates> jobs_by_state;
 
   const Job* FindJob(const base::JobId& id) const;

@@ -74,10 +74,10 @@ void SuspectPlace(Transaction& tx, const Job& job, FailureClass failure,
   policy::WorkerHealth& health = worker->second.health;
   const absl::Duration now = tx.now().steady;
   const int64_t sequence = job.record.sequence;
-  std::string reason = fmt::format("job {}: {}", job.record.id.value(),
-                                   Cut(message.substr(0, message.find('\n'))));
+  std::string reason =
+      fmt::format("job {}: {}", job.record.id.value(), Cut(message.substr(0, message.find('\n'))));
   if (failure == FailureClass::kDataUnavailable) {
-    health.AddDataFailure(now, job.record.spec->data.name, sequence, std::move(reason));
+    health.AddDataFailure(now, job.record.spec.Unpack().data.name, sequence, std::move(reason));
   } else if (failure == FailureClass::kInfrastructure || failure == FailureClass::kHang) {
     health.AddFailure(now, {.job = sequence,
                             .slot = attempt.slot,
@@ -99,13 +99,13 @@ int CountDataFailures(const Job& job) {
 /// Whether the job's data may be on a worker that has not said otherwise: one that is not lost and
 /// has a slot of the job's device.
 bool HasUntriedWorker(const cluster::Facts& facts, const Job& job) {
-  const spec::Device device = job.record.spec->resources.device;
+  const spec::Device device = job.record.spec.Unpack().resources.device;
   const auto is_untried = [&](const store::WorkerRecord& worker) {
     const auto fits = [&](const store::Slot& slot) {
       return device == spec::Device::kAny || slot.device == device;
     };
     const auto is_data = [&](const store::DataSet& set) {
-      return set.name == job.record.spec->data.name;
+      return set.name == job.record.spec.Unpack().data.name;
     };
     const auto lacked_data = [&](const store::AttemptRecord& attempt) {
       return attempt.worker == worker.id && attempt.failure_class == FailureClass::kDataUnavailable;
@@ -146,14 +146,14 @@ void QueueAgain(Transaction& tx, const Job& job, FailureClass failure, absl::Dur
 }
 
 absl::Duration BackOff(const Job& job) {
-  const double seconds = job.record.spec->scheduling.restart_backoff_seconds *
+  const double seconds = job.record.spec.Unpack().scheduling.restart_backoff_seconds *
                          std::exp2(std::min(job.status().failures_in_row, 20));
   return std::min(absl::Seconds(seconds), kBackOffMax);
 }
 
 std::string DeadlineMessage(const Job& job) {
   return fmt::format("it ran for longer than its deadline of {} s",
-                     job.record.spec->scheduling.deadline_seconds);
+                     job.record.spec.Unpack().scheduling.deadline_seconds);
 }
 
 /// After a failure that a retry may cure: why no retry is left; nothing where one is.
@@ -163,7 +163,7 @@ std::optional<std::string> WhyNoRetry(const Job& job, FailureClass failure, bool
     return fmt::format("{} ({} workers said so)", message, CountDataFailures(job));
   }
   if (!counts) return std::nullopt;
-  const int32_t max = job.record.spec->scheduling.max_restarts;
+  const int32_t max = job.record.spec.Unpack().scheduling.max_restarts;
   if (job.status().failures_in_row < max) return std::nullopt;
   return fmt::format(
       "{} (failed {} times in a row without a new checkpoint; scheduling.max_restarts is {})",
@@ -188,7 +188,7 @@ void StartAttempt(Transaction& tx, const Job& job, const base::WorkerId& worker,
   });
   tx.Do(store::PutAttempt{job.record.id, std::move(attempt)});
   tx.sightings().workers.at(worker).health.BeginAttempt(tx.now().steady, slot,
-                                                        job.record.spec->data.name);
+                                                        job.record.spec.Unpack().data.name);
   tx.sightings().attempts[job.record.sequence] = {.progress_at = tx.now().steady};
   SetAttemptTimer(tx, job);
 }
@@ -200,7 +200,7 @@ void BeginTraining(Transaction& tx, const Job& job) {
     if (first) status.start_time = tx.now().wall;
     EnterState(tx, job, status, Trigger::kStarted);
   });
-  const int32_t deadline = job.record.spec->scheduling.deadline_seconds;
+  const int32_t deadline = job.record.spec.Unpack().scheduling.deadline_seconds;
   if (first && deadline > 0) {
     tx.timers().Set({Kind::kDeadline, job.record.sequence},
                     tx.now().steady + absl::Seconds(deadline));
@@ -248,7 +248,7 @@ void ReturnAttempt(Transaction& tx, const Job& job, const std::string& message) 
     return EndJob(tx, job, Trigger::kExpired, FailureClass::kDeadline, DeadlineMessage(job));
   }
   QueueAgain(tx, job, FailureClass::kNone,
-             absl::Seconds(job.record.spec->scheduling.restart_backoff_seconds), message);
+             absl::Seconds(job.record.spec.Unpack().scheduling.restart_backoff_seconds), message);
 }
 
 void CompleteAttempt(Transaction& tx, const Job& job, const store::JobResult& result) {
@@ -294,11 +294,11 @@ bool WaitsForStop(const Job& job, const AttemptSighting& sighting) {
 
 void SetAttemptTimer(Transaction& tx, const Job& job) {
   const AttemptSighting& sighting = tx.sightings().attempts.at(job.record.sequence);
-  const absl::Duration due = WaitsForStop(job, sighting)
-                                 ? tx.now().steady +
-                                       absl::Seconds(job.record.spec->scheduling.grace_seconds) +
-                                       tx.options().cancel_margin
-                                 : sighting.progress_at + AttemptLimit(tx.options(), job, sighting);
+  const absl::Duration due =
+      WaitsForStop(job, sighting)
+          ? tx.now().steady + absl::Seconds(job.record.spec.Unpack().scheduling.grace_seconds) +
+                tx.options().cancel_margin
+          : sighting.progress_at + AttemptLimit(tx.options(), job, sighting);
   tx.timers().Set({Kind::kAttempt, job.record.sequence}, due);
 }
 
@@ -323,7 +323,7 @@ void TrustPlace(Transaction& tx, const Job& job) {
   const auto worker = tx.sightings().workers.find(attempt.worker);
   if (worker == tx.sightings().workers.end()) return;
   const bool was_suspect =
-      worker->second.health.TrustPlaces(attempt.slot, job.record.spec->data.name);
+      worker->second.health.TrustPlaces(attempt.slot, job.record.spec.Unpack().data.name);
   if (was_suspect) tx.Reconsider(attempt.worker);
 }
 

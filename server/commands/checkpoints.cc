@@ -23,7 +23,7 @@ using cluster::Job;
 /// Checkpoints that the job's rule keeps, were `newest` in its catalogue: the newest keep_latest,
 /// the keep_best most accurate besides, pinned ones and `newest`.
 std::set<CheckpointCursor> Kept(const Job& job, const base::CheckpointId& newest) {
-  const spec::CheckpointSpec& rule = job.record.spec->checkpoint;
+  const spec::CheckpointSpec rule = job.record.spec.Unpack().checkpoint;
   std::set<CheckpointCursor> keep;
   std::vector<std::pair<double, CheckpointCursor>> others;  // -accuracy
   for (auto item = job.checkpoints.rbegin(); item != job.checkpoints.rend(); ++item) {

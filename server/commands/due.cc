@@ -49,7 +49,7 @@ void HandleAttemptTimer(Transaction& tx, const Job& job) {
 void BeginJob(Transaction& tx, const Job& job) {
   const int64_t sequence = job.record.sequence;
   const store::JobStatus& status = job.status();
-  const int32_t deadline = job.record.spec->scheduling.deadline_seconds;
+  const int32_t deadline = job.record.spec.Unpack().scheduling.deadline_seconds;
   if (deadline > 0 && status.start_time != absl::InfiniteFuture()) {
     // A wall clock that was set back must not give more time than the deadline is.
     const absl::Duration left = status.start_time + absl::Seconds(deadline) - tx.now().wall;

@@ -34,7 +34,7 @@ std::string Slug(std::string_view text) {
 absl::StatusOr<int64_t> CheckRepeat(const Job& job, const CreateJobRequest& request) {
   const store::JobRecord& record = job.record;
   if (record.wanted_id == request.wanted_id && record.display_name == request.display_name &&
-      record.labels == request.labels && *record.spec == request.spec) {
+      record.labels == request.labels && record.spec == spec::SharedSpec(request.spec)) {
     return record.sequence;
   }
   return base::WithReason(
@@ -112,7 +112,7 @@ absl::StatusOr<int64_t> CreateJob(Transaction& tx, const CreateJobRequest& reque
   record.request_id = request.request_id;
   record.display_name = request.display_name;
   record.labels = request.labels;
-  record.spec = std::make_shared<spec::JobSpec>(request.spec);
+  record.spec = tx.Share(request.spec);
   record.create_time = tx.now().wall;
   record.status.update_time = tx.now().wall;
   record.status.progress.epochs_total = request.spec.training.epochs;

@@ -23,6 +23,7 @@ struct State {
   Sightings sightings;
   Timers timers;
   Counters counters;
+  spec::RecentSpecs recent_specs{256};  ///< so that the jobs of a sweep share their specs
 };
 
 /// Thread-compatible; lives for one call. Borrows everything.
@@ -36,6 +37,9 @@ class Transaction {
   Sightings& sightings() { return state_.sightings; }
   Timers& timers() { return state_.timers; }
   Counters& counters() { return state_.counters; }
+  spec::SharedSpec Share(const spec::JobSpec& spec) {
+    return state_.recent_specs.Share(spec::SharedSpec(spec));
+  }
   base::RandomBits& bits() { return bits_; }
   Instant now() const { return now_; }
 

@@ -163,7 +163,7 @@ struct AttemptOrder {
   Action action = Action::kRun;
   int32_t slot = 0;  ///< with kRun
   // With kRun, unless the worker has the attempt already.
-  std::shared_ptr<const spec::JobSpec> spec;
+  std::optional<spec::SharedSpec> spec;
   std::vector<base::CheckpointId> checkpoints;  ///< newest first
   absl::Duration grace;                         ///< with kStop
 };

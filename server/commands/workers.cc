@@ -102,7 +102,7 @@ AttemptOrder OrderOf(const Job& job, bool worker_has_it) {
   order.epoch = attempt.epoch;
   if (attempt.stop != StopReason::kNone) {
     order.action = Action::kStop;
-    order.grace = absl::Seconds(job.record.spec->scheduling.grace_seconds);
+    order.grace = absl::Seconds(job.record.spec.Unpack().scheduling.grace_seconds);
     return order;
   }
   order.action = Action::kRun;

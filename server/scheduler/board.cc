@@ -29,11 +29,12 @@ std::set<base::WorkerId> WorkersThatFailed(const cluster::Job& job) {
 }
 
 policy::Needs NeedsOf(const cluster::Job& job) {
-  return {job.record.spec->resources.device, job.record.spec->data.name, WorkersThatFailed(job)};
+  const spec::JobSpec spec = job.record.spec.Unpack();
+  return {spec.resources.device, spec.data.name, WorkersThatFailed(job)};
 }
 
 policy::Want WantOf(const cluster::Job& job) {
-  return {job.record.spec->scheduling.priority, job.record.sequence};
+  return {job.record.spec.Unpack().scheduling.priority, job.record.sequence};
 }
 
 /// It has an attempt that runs on, as far as anybody knows, on a worker that is silent. What a

@@ -60,7 +60,7 @@ struct Scheduler::Guarded {
       const cluster::Job& job = *state.facts.FindJob(start.job);
       // A start before this one may be the probe of a suspect place, which is alone.
       if (!state.sightings.workers.at(start.worker)
-               .health.MayStart(now, start.slot, job.record.spec->data.name)) {
+               .health.MayStart(now, start.slot, job.record.spec.Unpack().data.name)) {
         continue;
       }
       if (job.live() != nullptr) {

@@ -14,7 +14,7 @@ namespace {
 using commands::TimerKey;
 
 std::string WaitMessage(const Board& board, const cluster::Job& job) {
-  const spec::Device device = job.record.spec->resources.device;
+  const spec::Device device = job.record.spec.Unpack().resources.device;
   const std::string kind =
       device == spec::Device::kAny ? "" : fmt::format("{} ", spec::ToWord(device));
   const auto reason = board.FindReason(job.record.sequence);
@@ -29,7 +29,7 @@ std::string WaitMessage(const Board& board, const cluster::Job& job) {
           kind);
     case policy::WaitReason::kNoData:
       return fmt::format("waits for a worker with the data set {}: none has it",
-                         spec::ToWord(job.record.spec->data.name));
+                         spec::ToWord(job.record.spec.Unpack().data.name));
     case policy::WaitReason::kAvoidsWorkers:
       return "waits for another worker: it failed on those that have a free slot";
     case policy::WaitReason::kBusy:

@@ -16,6 +16,7 @@
 #include "base/ids.h"
 #include "spec/event.h"
 #include "spec/job_spec.h"
+#include "spec/shared_spec.h"
 
 namespace bsnn::store {
 
@@ -74,8 +75,8 @@ struct JobResult {
 /// The part of a job that changes. Times that have not come are absl::InfiniteFuture().
 struct JobStatus {
   JobState state = JobState::kQueued;
-  int64_t version = 1;       ///< grows with every change a caller could act on: the etag
-  int32_t newest_epoch = 0;  ///< fencing epoch of the newest attempt; 0 before the first
+  int64_t version = 1;        ///< grows with every change a caller could act on: the etag
+  int32_t newest_epoch = 0;   ///< fencing epoch of the newest attempt; 0 before the first
   int32_t restart_count = 0;  ///< attempts that were followed by another, but for drained ones
   /// Failures since the newest checkpoint (or the start): scheduling.max_restarts bounds them, and
   /// the back-off grows with them. A lost worker is no failure of the job.
@@ -101,7 +102,7 @@ struct JobRecord {
   std::string request_id;  ///< "" for none
   std::string display_name;
   std::map<std::string, std::string> labels;
-  std::shared_ptr<const spec::JobSpec> spec;  ///< shared, immutable: copies of a job are cheap
+  spec::SharedSpec spec;
   absl::Time create_time;
   JobStatus status;
 };

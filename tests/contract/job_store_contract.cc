@@ -31,7 +31,7 @@ JobRecord SomeJob(const std::string& id, int64_t sequence) {
   spec::JobSpec spec;
   spec.network.time_steps = 4;
   spec.scheduling.priority = -7;
-  job.spec = std::make_shared<spec::JobSpec>(spec);
+  job.spec = spec::SharedSpec(spec);
   job.create_time = absl::FromUnixNanos(1'700'000'000'123'456'789);
   JobStatus& status = job.status;
   status.state = JobState::kRunning;
@@ -136,7 +136,7 @@ TEST_P(JobStoreContract, KeepsEveryFieldOfEveryRecord) {
   EXPECT_EQ(read.request_id, job.request_id);
   EXPECT_EQ(read.display_name, job.display_name);
   EXPECT_EQ(read.labels, job.labels);
-  EXPECT_EQ(spec::CanonicalText(*read.spec), spec::CanonicalText(*job.spec));
+  EXPECT_EQ(spec::CanonicalText(read.spec.Unpack()), spec::CanonicalText(job.spec.Unpack()));
   EXPECT_EQ(read.create_time, job.create_time);
   EXPECT_EQ(read.status.state, JobState::kRunning);
   EXPECT_EQ(read.status.version, 9);

@@ -68,8 +68,8 @@ TEST_F(Catalogue, AResultDoesNotNameACheckpointThatWasDeleted) {
 TEST_F(Catalogue, OrdersCarryASpecOnlyToAWorkerThatDoesNotHaveTheAttempt) {
   AddWorker("w1");
   Create("one");
-  EXPECT_NE(Sync("w1").at(0).spec, nullptr);
-  EXPECT_EQ(Sync("w1").at(0).spec, nullptr);
+  EXPECT_TRUE(Sync("w1").at(0).spec.has_value());
+  EXPECT_FALSE(Sync("w1").at(0).spec.has_value());
 }
 
 }  // namespace

@@ -61,8 +61,8 @@ TEST_F(StoreFiles, ADataFolderOfVersion1IsTakenOverWhole) {
     EXPECT_EQ(jobs["running"]->job.status.state, JobState::kRunning);
     EXPECT_EQ(jobs["starting"]->job.status.state, JobState::kStarting);
     EXPECT_EQ(jobs["backing-off"]->job.status.restart_count, 1);
-    EXPECT_EQ(jobs["queued"]->job.spec->network.name, spec::NetworkName::kVggsnn);
-    EXPECT_EQ(jobs["queued"]->job.spec->scheduling.restart_backoff_seconds, 2.5);
+    EXPECT_EQ(jobs["queued"]->job.spec.Unpack().network.name, spec::NetworkName::kVggsnn);
+    EXPECT_EQ(jobs["queued"]->job.spec.Unpack().scheduling.restart_backoff_seconds, 2.5);
     EXPECT_EQ(jobs["queued"]->job.labels.at("key"), "value");
     EXPECT_EQ(jobs["succeeded"]->attempts.size(), 2U);
     EXPECT_EQ(jobs["succeeded"]->checkpoints.size(), 2U);

@@ -14,7 +14,6 @@ class StoreHistories : public StoreFolder {
   StoreHistories() {
     job_.id = *base::JobId::Make("one");
     job_.sequence = 1;
-    job_.spec = std::make_shared<spec::JobSpec>();
     job_.create_time = absl::UnixEpoch();
   }
   static std::vector<spec::MetricPoint> Points(int count) {

@@ -28,7 +28,6 @@ Batch BatchOf(int64_t n) {
   job.id = IdOf(n);
   job.sequence = n;
   job.display_name = std::string(static_cast<size_t>(n * 37 % 3000), 'x');
-  job.spec = std::make_shared<spec::JobSpec>();
   job.create_time = absl::UnixEpoch();
   AttemptRecord attempt;
   attempt.epoch = 1;

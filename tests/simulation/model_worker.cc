@@ -20,8 +20,8 @@ AttemptId IdOf(const agent::AttemptKey& key) { return {key.job.value(), key.epoc
 agent::Order ToAgent(const scheduler::AttemptOrder& order) {
   return {.key = {order.job, order.epoch},
           .action = static_cast<agent::Action>(static_cast<int>(order.action) - 1),
-          .has_spec = order.spec != nullptr,
-          .spec = order.spec ? *order.spec : spec::JobSpec{},
+          .has_spec = order.spec.has_value(),
+          .spec = order.spec ? order.spec->Unpack() : spec::JobSpec{},
           .slot = order.slot,
           .checkpoints = order.checkpoints,
           .grace = order.grace};

@@ -10,7 +10,7 @@
 #include "base/limits.h"
 #include "base/status.h"
 #include "server/store/sqlite/codec.h"
-#include "spec/packed_spec.h"
+#include "spec/shared_spec.h"
 
 // Jobs, attempts and checkpoints are each read once in the order of the jobs' sequence, and merged.
 namespace bsnn::store {
@@ -76,13 +76,12 @@ class Loader {
   }
 
   /// Equal specs are shared.
-  absl::StatusOr<std::shared_ptr<const spec::JobSpec>> SpecOf(std::string_view packed) {
-    auto& shared = specs_[std::string(packed)];
-    if (shared == nullptr) {
-      ASSIGN_OR_RETURN(const spec::JobSpec spec, spec::Unpack(packed));
-      shared = std::make_shared<const spec::JobSpec>(spec);
-    }
-    return shared;
+  absl::StatusOr<spec::SharedSpec> SpecOf(std::string_view packed) {
+    const auto found = specs_.find(packed);
+    if (found != specs_.end()) return found->second;
+    ASSIGN_OR_RETURN(const auto spec, spec::SharedSpec::FromPacked(packed));
+    specs_.emplace(spec.packed(), spec);
+    return spec;
   }
 
   /// Calls `take(job, row)` for each row of `sql`, whose column 0 is the job's sequence, growing.
@@ -180,7 +179,7 @@ class Loader {
 
   Database& database_;
   LoadedState state_;
-  std::unordered_map<std::string, std::shared_ptr<const spec::JobSpec>> specs_;  // by packed form
+  std::unordered_map<std::string_view, spec::SharedSpec> specs_;  // by their packed forms
 };
 
 }  // namespace

@@ -84,7 +84,7 @@ absl::Status Mutations::Write(const CreateJob& change) {
   RETURN_IF_ERROR(Use(kInsertJob)
                       .Bind(job.sequence)
                       .Bind(job.id.value())
-                      .BindBlob(spec::Pack(*job.spec))
+                      .BindBlob(job.spec.packed())
                       .BindBlob(Encode(job))
                       .BindBlob(Encode(job.status))
                       .Run());

@@ -27,10 +27,10 @@ store::JobRecord NewJob(int64_t sequence, std::string id) {
   spec->optimizer.learning_rate = 0.01;
   spec->network.name = spec::NetworkName::kBirealResnet18;
   spec->data.name = spec::DataName::kCifar10;
-  job.spec = std::move(spec);
+  job.spec = spec::SharedSpec(*spec);
   job.create_time = absl::Now();
   job.status.update_time = job.create_time;
-  job.status.progress.epochs_total = job.spec->training.epochs;
+  job.status.progress.epochs_total = spec->training.epochs;
   return job;
 }
 

@@ -104,7 +104,6 @@ scheduler::JobView View() {
   view.record.id = J("first");
   view.record.display_name = "First";
   view.record.labels = {{"team", "vision"}};
-  view.record.spec = std::make_shared<spec::JobSpec>();
   view.record.create_time = absl::FromUnixSeconds(100);
   view.state_message = "waits";
   view.queue_position = 3;

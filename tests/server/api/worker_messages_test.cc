@@ -176,7 +176,7 @@ TEST(SynchronizeMessage, OrdersSayWhatTheirActionNeeds) {
                           .epoch = 2,
                           .action = scheduler::Action::kRun,
                           .slot = 1,
-                          .spec = spec,
+                          .spec = spec::SharedSpec(*spec),
                           .checkpoints = {C("a1-step-00000007"), C("a1-step-00000003")}});
   reply.orders.push_back({.job = J("second"),
                           .epoch = 1,

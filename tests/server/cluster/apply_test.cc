@@ -71,7 +71,6 @@ class RandomCommands {
     } while (facts.FindJob(job.id) != nullptr);
     job.sequence = facts.last_sequence + 1;
     if (Number(0, 1) == 0) job.request_id = fmt::format("r{}", job.sequence);
-    job.spec = std::make_shared<spec::JobSpec>();
     job.create_time = job.status.update_time = At(time_);
     job.status.newest_epoch = facts.retired.Find(job.id);
     return store::CreateJob{job};
@@ -167,7 +166,7 @@ std::vector<std::string> LinesOf(const Facts& facts) {
       lines.push_back(fmt::format("  checkpoint {} {} {} pinned {}", at.step, at.attempt_epoch,
                                   checkpoint.id.value(), checkpoint.pinned));
     }
-    lines.push_back(fmt::format("  by id {}", facts.jobs_by_id.at(job.record.id)));
+    lines.push_back(fmt::format("  by id {}", facts.jobs_by_id.at(job.record.id.value())));
     if (!job.record.request_id.empty()) {
       lines.push_back(
           fmt::format("  by request {}", facts.jobs_by_request.at(job.record.request_id)));
