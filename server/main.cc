@@ -1,4 +1,5 @@
 /// bsnn-coordinator: see server.h, and `bsnn-coordinator --help`.
+#include <absl/synchronization/mutex.h>
 #include <fmt/format.h>
 #include <pthread.h>
 #include <signal.h>
@@ -62,6 +63,9 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (!bsnn::base::StartLogging("bsnn-coordinator", invocation->config.log_level).ok()) return 2;
+
+  // The packaged Abseil looks for lock cycles at every lock, unless it is told not to.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
 
   // Blocked before any thread starts: only the one that waits for them takes them.
   sigset_t ends;

@@ -82,13 +82,13 @@ void WriteTimes(const store::JobRecord& record, v1::Job& message) {
 
 }  // namespace
 
-v1::Job ToProto(const scheduler::JobView& view, Detail detail) {
+void Write(const scheduler::JobView& view, Detail detail, v1::Job& message) {
   const store::JobRecord& record = view.record;
-  v1::Job message;
   message.set_name(wire::JobName(record.id));
   message.set_display_name(record.display_name);
   if (detail == Detail::kFull) wire::Write(record.spec.Unpack(), *message.mutable_spec());
-  message.mutable_labels()->insert(record.labels.begin(), record.labels.end());
+  const auto labels = record.labels.Unpack();
+  message.mutable_labels()->insert(labels.begin(), labels.end());
   message.set_state(static_cast<v1::Job::State>(record.status.state));
   message.set_state_message(view.state_message);
   message.set_queue_position(view.queue_position);
@@ -107,6 +107,11 @@ v1::Job ToProto(const scheduler::JobView& view, Detail detail) {
   WriteOutcome(record, message);
   WriteTimes(record, message);
   message.set_etag(view.etag);
+}
+
+v1::Job ToProto(const scheduler::JobView& view, Detail detail) {
+  v1::Job message;
+  Write(view, detail, message);
   return message;
 }
 

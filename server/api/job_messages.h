@@ -12,6 +12,8 @@ enum class Detail {
   kBasic,  ///< without spec and attempts
   kFull,
 };
+/// Fills an empty message where it is: one on an arena cannot be moved into.
+void Write(const scheduler::JobView& view, Detail detail, v1::Job& message);
 v1::Job ToProto(const scheduler::JobView& view, Detail detail = Detail::kFull);
 v1::LogEntry ToProto(const store::LogRecord& record);
 

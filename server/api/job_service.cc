@@ -84,6 +84,13 @@ absl::Status FillMetrics(Backend& backend, const v1::ListMetricsRequest& request
 
 }  // namespace
 
+JobService::JobService(Gate& gate) : gate_(gate) {
+  SetMessageAllocatorFor_CreateJob(&create_messages_);
+  SetMessageAllocatorFor_GetJob(&get_messages_);
+  SetMessageAllocatorFor_ListJobs(&list_messages_);
+  SetMessageAllocatorFor_ListMetrics(&metrics_messages_);
+}
+
 grpc::ServerUnaryReactor* JobService::CreateJob(grpc::CallbackServerContext* context,
                                                 const v1::CreateJobRequest* request,
                                                 v1::Job* reply) {
@@ -95,7 +102,7 @@ grpc::ServerUnaryReactor* JobService::CreateJob(grpc::CallbackServerContext* con
       return 0;
     }
     ASSIGN_OR_RETURN(const auto made, backend.scheduler.CreateJob(backend.Now(), wanted));
-    *reply = ToProto(made.value);
+    Write(made.value, Detail::kFull, *reply);
     return made.ticket;
   });
 }
@@ -105,7 +112,7 @@ grpc::ServerUnaryReactor* JobService::GetJob(grpc::CallbackServerContext* contex
   return Handle(gate_, context, [&](Backend& backend) -> absl::StatusOr<store::Ticket> {
     ASSIGN_OR_RETURN(const base::JobId job, wire::ParseJobName("name", request->name()));
     ASSIGN_OR_RETURN(const auto view, backend.scheduler.GetJob(backend.Now(), job));
-    *reply = ToProto(view);
+    Write(view, Detail::kFull, *reply);
     return 0;
   });
 }
@@ -123,7 +130,7 @@ grpc::ServerUnaryReactor* JobService::ListJobs(grpc::CallbackServerContext* cont
     size_t bytes = 0;
     for (size_t i = 0; i < page.jobs.size(); ++i) {
       auto& job = *reply->add_jobs();
-      job = ToProto(page.jobs[i], detail);
+      Write(page.jobs[i], detail, job);
       bytes += job.ByteSizeLong() + 8;
       if (bytes > kPageBytesMax && i + 1 < page.jobs.size()) {
         next_before = page.jobs[i].record.sequence;
@@ -153,7 +160,7 @@ grpc::ServerUnaryReactor* JobService::CancelJob(grpc::CallbackServerContext* con
     ASSIGN_OR_RETURN(const base::JobId job, wire::ParseJobName("name", request->name()));
     ASSIGN_OR_RETURN(const auto view,
                      backend.scheduler.CancelJob(backend.Now(), job, request->etag()));
-    *reply = ToProto(view.value);
+    Write(view.value, Detail::kFull, *reply);
     return view.ticket;
   });
 }

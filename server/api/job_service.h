@@ -2,6 +2,7 @@
 #pragma once
 
 #include "bsnn/v1/job.grpc.pb.h"
+#include "server/api/arena_messages.h"
 #include "server/api/call.h"
 
 namespace bsnn::api {
@@ -9,7 +10,7 @@ namespace bsnn::api {
 /// Thread-safe. Borrows the gate.
 class JobService final : public v1::JobService::CallbackService {
  public:
-  explicit JobService(Gate& gate) : gate_(gate) {}
+  explicit JobService(Gate& gate);
 
   grpc::ServerUnaryReactor* CreateJob(grpc::CallbackServerContext* context,
                                       const v1::CreateJobRequest* request, v1::Job* reply) override;
@@ -37,6 +38,10 @@ class JobService final : public v1::JobService::CallbackService {
 
  private:
   Gate& gate_;
+  ArenaMessages<v1::CreateJobRequest, v1::Job> create_messages_;
+  ArenaMessages<v1::GetJobRequest, v1::Job> get_messages_;
+  ArenaMessages<v1::ListJobsRequest, v1::ListJobsResponse> list_messages_;
+  ArenaMessages<v1::ListMetricsRequest, v1::ListMetricsResponse> metrics_messages_;
 };
 
 }  // namespace bsnn::api

@@ -5,6 +5,8 @@
 /// Thread-compatible.
 #pragma once
 
+#include <absl/container/btree_set.h>
+#include <absl/container/flat_hash_map.h>
 #include <absl/status/status.h>
 
 #include <array>
@@ -85,8 +87,9 @@ struct Facts {
   int64_t last_sequence = 0;  ///< the largest ever given
 
   // Indices; Apply keeps them.
-  std::unordered_map<std::string_view, int64_t> jobs_by_id, jobs_by_request;  ///< by records' views
-  std::array<std::set<int64_t>, kJobStates> jobs_by_state;
+  absl::flat_hash_map<std::string_view, int64_t> jobs_by_id,
+      jobs_by_request;  ///< by records' views
+  std::array<absl::btree_set<int64_t>, kJobStates> jobs_by_state;
 
   const Job* FindJob(const base::JobId& id) const;
   const Job* FindJob(int64_t sequence) const;

@@ -34,7 +34,8 @@ std::string Slug(std::string_view text) {
 absl::StatusOr<int64_t> CheckRepeat(const Job& job, const CreateJobRequest& request) {
   const store::JobRecord& record = job.record;
   if (record.wanted_id == request.wanted_id && record.display_name == request.display_name &&
-      record.labels == request.labels && record.spec == spec::SharedSpec(request.spec)) {
+      record.labels == store::PackedLabels(request.labels) &&
+      record.spec == spec::SharedSpec(request.spec)) {
     return record.sequence;
   }
   return base::WithReason(

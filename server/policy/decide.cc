@@ -24,10 +24,10 @@ constexpr int64_t kExchangeWorkMax = 200'000;
 /// A class of jobs, those with equal needs, in this pass.
 struct Class {
   const Needs* needs = nullptr;
-  const std::set<Want, InOrder>* jobs = nullptr;
-  std::set<Want, InOrder>::const_iterator next;  ///< the first job that has not been decided
-  bool may_use_avoided = false;                  ///< no other worker could run it
-  bool has_no_cuda = false;                      ///< no CUDA slot can be had for it in this pass
+  const absl::btree_set<Want, InOrder>* jobs = nullptr;
+  absl::btree_set<Want, InOrder>::const_iterator next;  ///< the first job that has not been decided
+  bool may_use_avoided = false;                         ///< no other worker could run it
+  bool has_no_cuda = false;  ///< no CUDA slot can be had for it in this pass
 
   bool Admits(const base::WorkerId& worker) const {
     return may_use_avoided || !needs->avoid.contains(worker);

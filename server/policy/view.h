@@ -5,6 +5,8 @@
 /// Thread-compatible.
 #pragma once
 
+#include <absl/container/btree_set.h>
+
 #include <array>
 #include <cstdint>
 #include <map>
@@ -48,7 +50,7 @@ class Wants {
  public:
   /// Jobs of one class.
   struct Queue {
-    std::set<Want, InOrder> jobs;
+    absl::btree_set<Want, InOrder> jobs;
     int64_t queued = 0;  ///< of them, those without an attempt
   };
 

@@ -110,8 +110,8 @@ class NewestFirst {
 
  private:
   struct Range {
-    std::set<int64_t>::const_iterator first;
-    std::set<int64_t>::const_iterator next;
+    absl::btree_set<int64_t>::const_iterator first;
+    absl::btree_set<int64_t>::const_iterator next;
   };
   std::vector<Range> ranges_;
 };

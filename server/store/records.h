@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "server/store/packed.h"
 #include "spec/event.h"
 #include "spec/job_spec.h"
 #include "spec/shared_spec.h"
@@ -87,7 +88,7 @@ struct JobStatus {
   absl::Time update_time = absl::InfiniteFuture();
   absl::Time cancel_time = absl::InfiniteFuture();  ///< when cancelling began
   JobProgress progress;
-  std::optional<JobResult> result;                   ///< where succeeded
+  Boxed<JobResult> result;                           ///< where succeeded
   FailureClass failure_class = FailureClass::kNone;  ///< where failed or expired
   std::string message;        ///< how it ended, or why it was last restarted; "" else
   int64_t metric_points = 0;  ///< points kept so far
@@ -101,7 +102,7 @@ struct JobRecord {
   std::string wanted_id;   ///< as in the request; "" where the server chose
   std::string request_id;  ///< "" for none
   std::string display_name;
-  std::map<std::string, std::string> labels;
+  PackedLabels labels;
   spec::SharedSpec spec;
   absl::Time create_time;
   JobStatus status;

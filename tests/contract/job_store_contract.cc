@@ -27,7 +27,7 @@ JobRecord SomeJob(const std::string& id, int64_t sequence) {
   job.wanted_id = id;
   job.request_id = "request-" + id;
   job.display_name = "a \"name\" \xc3\xa9";
-  job.labels = {{"team", "vision"}, {"empty", ""}};
+  job.labels = PackedLabels::Map{{"team", "vision"}, {"empty", ""}};
   spec::JobSpec spec;
   spec.network.time_steps = 4;
   spec.scheduling.priority = -7;

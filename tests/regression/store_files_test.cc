@@ -63,7 +63,7 @@ TEST_F(StoreFiles, ADataFolderOfVersion1IsTakenOverWhole) {
     EXPECT_EQ(jobs["backing-off"]->job.status.restart_count, 1);
     EXPECT_EQ(jobs["queued"]->job.spec.Unpack().network.name, spec::NetworkName::kVggsnn);
     EXPECT_EQ(jobs["queued"]->job.spec.Unpack().scheduling.restart_backoff_seconds, 2.5);
-    EXPECT_EQ(jobs["queued"]->job.labels.at("key"), "value");
+    EXPECT_EQ(jobs["queued"]->job.labels.Unpack().at("key"), "value");
     EXPECT_EQ(jobs["succeeded"]->attempts.size(), 2U);
     EXPECT_EQ(jobs["succeeded"]->checkpoints.size(), 2U);
     EXPECT_EQ(jobs["succeeded"]->checkpoints[0].files.size(), 3U);

@@ -174,13 +174,10 @@ class Writer {
     (*this)(number, id.value());
   }
   void operator()(uint32_t number, const std::map<std::string, std::string>& labels) {
-    std::string bytes;
-    base::TaggedWriter list(bytes);
-    for (const auto& [key, value] : labels) {
-      list.Bytes(1, key);
-      list.Bytes(2, value);
-    }
-    if (!bytes.empty()) fields_.Bytes(number, bytes);
+    (*this)(number, PackedLabels(labels));
+  }
+  void operator()(uint32_t number, const PackedLabels& labels) {
+    if (!labels.bytes().empty()) fields_.Bytes(number, labels.bytes());
   }
   template <class T>
   void operator()(uint32_t number, const std::vector<T>& records) {
@@ -191,6 +188,10 @@ class Writer {
   }
   template <class T>
   void operator()(uint32_t number, const std::optional<T>& value) {
+    if (value) (*this)(number, *value);
+  }
+  template <class T>
+  void operator()(uint32_t number, const Boxed<T>& value) {
     if (value) (*this)(number, *value);
   }
   template <class T>
@@ -275,8 +276,17 @@ class Reader {
     }
     if (list.broken()) Fail("field {} is no list", number);
   }
+  void operator()(uint32_t number, PackedLabels& labels) {
+    PackedLabels::Map map;
+    (*this)(number, map);
+    labels = map;
+  }
   template <class T>
   void operator()(uint32_t number, std::optional<T>& value) {
+    if ((there_ >> number & 1) != 0) (*this)(number, value.emplace());
+  }
+  template <class T>
+  void operator()(uint32_t number, Boxed<T>& value) {
     if ((there_ >> number & 1) != 0) (*this)(number, value.emplace());
   }
   template <class T>

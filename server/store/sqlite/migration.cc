@@ -42,6 +42,9 @@ class Reader {
     if (!made.ok()) throw std::invalid_argument(made.status().ToString());
     id = *std::move(made);
   }
+  void operator()(const char* name, PackedLabels& labels) {
+    if (const Json* found = Find(name)) labels = found->get<PackedLabels::Map>();
+  }
   template <class T>
   void operator()(const char* name, T& value) {
     const Json* found = Find(name);

@@ -21,7 +21,8 @@ store::JobRecord NewJob(int64_t sequence, std::string id) {
   job.sequence = sequence;
   job.request_id = fmt::format("00000000-0000-4000-8000-{:012}", sequence);
   job.display_name = fmt::format("bench {}", sequence % 100);
-  job.labels = {{"team", "vision"}, {"study", fmt::format("s{}", sequence % 10)}};
+  job.labels =
+      store::PackedLabels::Map{{"team", "vision"}, {"study", fmt::format("s{}", sequence % 10)}};
   auto spec = std::make_shared<spec::JobSpec>();
   spec->training.seed = static_cast<int32_t>(sequence);
   spec->optimizer.learning_rate = 0.01;

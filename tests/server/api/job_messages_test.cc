@@ -103,7 +103,7 @@ scheduler::JobView View() {
   scheduler::JobView view;
   view.record.id = J("first");
   view.record.display_name = "First";
-  view.record.labels = {{"team", "vision"}};
+  view.record.labels = store::PackedLabels::Map{{"team", "vision"}};
   view.record.create_time = absl::FromUnixSeconds(100);
   view.state_message = "waits";
   view.queue_position = 3;
@@ -176,10 +176,10 @@ TEST(JobMessage, AnEndedJobTellsHow) {
   status.state = store::JobState::kSucceeded;
   status.start_time = absl::FromUnixSeconds(200);
   status.end_time = absl::FromUnixSeconds(300);
-  status.result = {.accuracy_ratio = 0.75,
-                   .steps = 40,
-                   .checkpoint = C("a1-step-00000040"),
-                   .checkpoint_digest = "d"};
+  status.result = store::JobResult{.accuracy_ratio = 0.75,
+                                   .steps = 40,
+                                   .checkpoint = C("a1-step-00000040"),
+                                   .checkpoint_digest = "d"};
   v1::Job job = ToProto(view);
   EXPECT_EQ(job.result().checkpoint(), "jobs/first/checkpoints/a1-step-00000040");
   EXPECT_EQ(job.result().checkpoint_digest(), "d");

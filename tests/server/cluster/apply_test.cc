@@ -196,7 +196,7 @@ std::vector<std::string> LinesOf(const Facts& facts) {
 
 /// Indices say what a walk over all jobs says.
 void ExpectThatIndicesHold(const Facts& facts) {
-  std::array<std::set<int64_t>, kJobStates> by_state;
+  std::array<absl::btree_set<int64_t>, kJobStates> by_state;
   std::map<std::pair<base::WorkerId, int32_t>, int64_t> used;
   for (const auto& [sequence, job] : facts.jobs) {
     by_state[static_cast<size_t>(job.status().state)].insert(sequence);
