@@ -19,7 +19,7 @@ JobRecord SomeJob() {
   job.wanted_id = "one";
   job.request_id = "r";
   job.display_name = "n";
-  job.labels = {{"k", "v"}, {"l", ""}};
+  job.labels = PackedLabels::Map{{"k", "v"}, {"l", ""}};
   job.create_time = absl::FromUnixNanos(1);
   return job;
 }
