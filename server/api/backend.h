@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "blob/blob_store.h"
 #include "server/api/api_stats.h"
+#include "server/api/block_sums.h"
 #include "server/api/change_hub.h"
 #include "server/api/work_pool.h"
 #include "server/scheduler/scheduler.h"
@@ -23,6 +24,7 @@ struct Backend {
   ChangeHub& hub;
   ApiStats& stats;
   BlobSweeper* sweeper = nullptr;  ///< none in some tests
+  std::shared_ptr<BlockSums> sums = std::make_shared<BlockSums>();
 
   scheduler::Instant Now() const { return {clock.Now(), clock.Steady()}; }
 };

@@ -84,8 +84,9 @@ class DownloadSource {
       : backend_(backend),
         plan_(std::move(plan)),
         key_(FileKey(plan_.job, plan_.checkpoint, plan_.file.name)),
-        offset_(plan_.begin) {
-    if (plan_.whole()) hash_.emplace();
+        offset_(plan_.begin),
+        sums_(backend.sums->Find(plan_.file.sha256)) {
+    if (sums_ == nullptr && plan_.whole()) hash_.emplace();
   }
 
   absl::StatusOr<Step> operator()(Message& message) {
@@ -94,9 +95,12 @@ class DownloadSource {
     auto& chunk = *message.mutable_chunk();
     chunk.set_offset(static_cast<int64_t>(offset_));
     if (offset_ < plan_.end) RETURN_IF_ERROR(Read(chunk));
-    chunk.set_crc32c(wire::Crc32c(chunk.data()));
+    RETURN_IF_ERROR(Sum(chunk));
     done_ = offset_ == plan_.end;
-    if (done_ && hash_ && hash_->FinishHex() != plan_.file.sha256) return Lost("its bytes");
+    if (done_ && hash_) {
+      if (hash_->FinishHex() != plan_.file.sha256) return Lost("its bytes");
+      backend_.sums->Put(plan_.file.sha256, std::move(new_sums_));
+    }
     return Step::kSend;
   }
 
@@ -113,7 +117,9 @@ class DownloadSource {
   }
 
   absl::Status Read(v1::Chunk& chunk) {
-    const uint64_t limit = std::min<uint64_t>(base::kChunkBytes, plan_.end - offset_);
+    // Up to the end of a block, so that all but the first chunk are blocks.
+    const uint64_t block_left = base::kChunkBytes - offset_ % base::kChunkBytes;
+    const uint64_t limit = std::min(block_left, plan_.end - offset_);
     auto data = backend_.blobs.Read(key_, offset_, limit);
     if (absl::IsNotFound(data.status())) return Gone();
     RETURN_IF_ERROR(data.status());
@@ -123,6 +129,21 @@ class DownloadSource {
     backend_.stats.checkpoint_read_bytes += static_cast<int64_t>(limit);
     chunk.set_data(*std::move(data));
     return absl::OkStatus();
+  }
+
+  /// Sets the chunk's checksum, and compares it where the chunk is a whole block.
+  absl::Status Sum(v1::Chunk& chunk) {
+    chunk.set_crc32c(wire::Crc32c(chunk.data()));
+    if (hash_) new_sums_.push_back(chunk.crc32c());
+    const auto begin = static_cast<uint64_t>(chunk.offset());
+    const uint64_t size = chunk.data().size();
+    const bool is_block =
+        begin % base::kChunkBytes == 0 &&
+        (size == base::kChunkBytes || begin + size == static_cast<uint64_t>(plan_.file.size_bytes));
+    if (sums_ == nullptr || !is_block || size == 0) return absl::OkStatus();
+    const size_t block = begin / base::kChunkBytes;
+    if (block < sums_->size() && (*sums_)[block] == chunk.crc32c()) return absl::OkStatus();
+    return Lost("its bytes");
   }
 
   /// The file is not there: the checkpoint was removed meanwhile, or its file was lost.
@@ -146,7 +167,9 @@ class DownloadSource {
   const ReadPlan plan_;
   const blob::Key key_;
   uint64_t offset_;
+  const std::shared_ptr<const BlockSums::Sums> sums_;
   std::optional<artifact::Sha256> hash_;
+  BlockSums::Sums new_sums_;
   bool begun_ = false;
   bool done_ = false;
 };

@@ -1,8 +1,10 @@
 /// DownloadCheckpoint: one file of a checkpoint in chunks of at most 1 MiB, from an offset.
 ///
-/// A read of the whole file is hashed on its way; where the SHA-256 is not the catalogue's, the
-/// last chunk is withheld and the call ends with DATA_LOSS, so that nobody holds a complete file
-/// that is not the right one. A read from the middle is checked by its reader, who has the rest.
+/// The first read of a whole file is hashed on its way; where the SHA-256 is not the catalogue's,
+/// the last chunk is withheld and the call ends with DATA_LOSS, so that nobody holds a complete
+/// file that is not the right one. From then on every whole block is compared with its sum
+/// (block_sums.h) before it is sent. A read from the middle of a file that was not read before is
+/// checked by its reader, who has the rest.
 #pragma once
 
 #include <grpcpp/support/server_callback.h>

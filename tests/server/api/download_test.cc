@@ -132,6 +132,36 @@ TEST_F(DownloadTest, NobodyGetsTheLastChunkOfADamagedFile) {
   EXPECT_EQ(stats_.checkpoint_verify_failures, 1);
 }
 
+TEST_F(DownloadTest, DamageToAFileThatWasReadBeforeIsFoundBeforeItsBlockIsSent) {
+  const std::string bytes(3 * base::kChunkBytes + 5, 'x');
+  Publish("a", 1, {{"model", bytes}});
+  ASSERT_TRUE(Download(RequestAt(0)).status.ok());
+  FlipByte(PathOf("a", kId, "model"), base::kChunkBytes + 7);
+  const auto whole = Download(RequestAt(0));
+  EXPECT_TRUE(absl::IsDataLoss(whole.status)) << whole.status;
+  EXPECT_EQ(whole.messages.size(), 1u);
+  // From the middle too, for the blocks that are read whole.
+  const auto rest = Download(RequestAt(1000));
+  EXPECT_TRUE(absl::IsDataLoss(rest.status)) << rest.status;
+  EXPECT_EQ(BytesOf(rest, 1000), bytes.substr(1000, base::kChunkBytes - 1000));
+  const auto behind = Download(RequestAt(2 * base::kChunkBytes));
+  ASSERT_TRUE(behind.status.ok()) << behind.status;
+  EXPECT_EQ(BytesOf(behind, 2 * base::kChunkBytes), bytes.substr(2 * base::kChunkBytes));
+}
+
+TEST(BlockSums, ForgetsTheFilesThatCameFirst) {
+  BlockSums sums(5);
+  sums.Put("a", {1, 2});
+  sums.Put("b", {3, 4});
+  sums.Put("c", {5, 6});
+  EXPECT_EQ(sums.Find("a"), nullptr);
+  ASSERT_NE(sums.Find("b"), nullptr);
+  EXPECT_THAT(*sums.Find("c"), ElementsAre(5, 6));
+  sums.Put("larger than all", {1, 2, 3, 4, 5, 6});
+  EXPECT_EQ(sums.Find("larger than all"), nullptr);
+  EXPECT_NE(sums.Find("b"), nullptr);
+}
+
 TEST_F(DownloadTest, AFileOfAnotherSizeOrGoneIsDataLoss) {
   Publish("a", 1, {{"model", "abcdef"}});
   const auto path = PathOf("a", kId, "model");
