@@ -199,8 +199,8 @@ class ServerImpl final : public Server {
     disk_.emplace("disk", config_.disk_threads, clock_);
     history_.emplace("history", config_.history_threads, clock_);
     sweeper_.emplace(*scheduler_, *blobs_, clock_, api::BlobSweeper::Options{});
-    backend_.emplace(api::Backend{*scheduler_, *store_, *blobs_, clock_, *disk_, *history_, *hub_,
-                                  stats_, &*sweeper_});
+    backend_.emplace(api::Backend{*scheduler_, *store_, *store_, *blobs_, clock_, *disk_, *history_,
+                                  *hub_, stats_, &*sweeper_});
     return absl::OkStatus();
   }
 
@@ -237,7 +237,7 @@ class ServerImpl final : public Server {
   api::ServerService server_service_;
   telemetry::Telemetry telemetry_{
       {.series_per_job_max = base::kSeriesPerJobMax, .classify = metrics::Classify}};
-  std::unique_ptr<store::JobStore> store_;
+  std::unique_ptr<store::Store> store_;
   std::unique_ptr<blob::BlobStore> blobs_;
   std::optional<api::ChangeHub> hub_;
   std::unique_ptr<scheduler::Scheduler> scheduler_;

@@ -8,6 +8,7 @@
 #include "server/api/change_hub.h"
 #include "server/api/work_pool.h"
 #include "server/scheduler/scheduler.h"
+#include "server/store/history_store.h"
 
 namespace bsnn::api {
 
@@ -17,6 +18,7 @@ class BlobSweeper;
 struct Backend {
   scheduler::Scheduler& scheduler;
   store::JobStore& store;
+  const store::HistoryStore& histories;
   blob::BlobStore& blobs;
   const base::Clock& clock;
   WorkPool& disk;     ///< checkpoint files

@@ -76,7 +76,7 @@ absl::Status FillMetrics(Backend& backend, const v1::ListMetricsRequest& request
   ASSIGN_OR_RETURN(const int64_t after, ReadNumberToken("page_token", scope, request.page_token()));
   ASSIGN_OR_RETURN(
       const store::MetricsPage page,
-      backend.store.ListMetrics(job, {after, limit, request.metric(), request.layer()}));
+      backend.histories.ListMetrics(job, {after, limit, request.metric(), request.layer()}));
   for (const auto& point : page.points) *reply.add_points() = wire::ToProto(point);
   if (page.more) reply.set_next_page_token(MakePageToken(scope, std::to_string(page.cursor)));
   return absl::OkStatus();

@@ -114,10 +114,10 @@ struct Metrics {
 
   static std::string ScopeOf(const Request& request) { return "StreamMetrics " + request.metric(); }
   /// Writes the page after `after` into the message.
-  static absl::StatusOr<PageRead> Read(const store::JobStore& store, const base::JobId& job,
+  static absl::StatusOr<PageRead> Read(const store::HistoryStore& histories, const base::JobId& job,
                                        int64_t after, const Request& request, Message& message) {
     ASSIGN_OR_RETURN(const auto page,
-                     store.ListMetrics(job, {after, kPointsPerMessage, request.metric(), ""}));
+                     histories.ListMetrics(job, {after, kPointsPerMessage, request.metric(), ""}));
     for (const auto& point : page.points) *message.add_points() = wire::ToProto(point);
     return PageRead{page.cursor, page.points.empty()};
   }
@@ -129,10 +129,10 @@ struct Logs {
   using Request = v1::StreamLogsRequest;
 
   static std::string ScopeOf(const Request&) { return "StreamLogs"; }
-  static absl::StatusOr<PageRead> Read(const store::JobStore& store, const base::JobId& job,
+  static absl::StatusOr<PageRead> Read(const store::HistoryStore& histories, const base::JobId& job,
                                        int64_t after, const Request& request, Message& message) {
     const int tail = after == 0 ? request.tail() : 0;
-    ASSIGN_OR_RETURN(const auto page, store.ListLogs(job, {after, kLinesPerMessage, tail}));
+    ASSIGN_OR_RETURN(const auto page, histories.ListLogs(job, {after, kLinesPerMessage, tail}));
     for (const auto& line : page.lines) *message.add_entries() = ToProto(line);
     return PageRead{page.cursor, page.lines.empty()};
   }
@@ -157,7 +157,7 @@ class Follow {
     if (scope_.empty()) RETURN_IF_ERROR(Open(view));
     const bool complete = end_.IsComplete(view);
     ASSIGN_OR_RETURN(const PageRead page,
-                     History::Read(backend_.store, job_.id(), after_, request_, message));
+                     History::Read(backend_.histories, job_.id(), after_, request_, message));
     // The store knows ids only: had the job been replaced before the page was read, it is seen now.
     RETURN_IF_ERROR(job_.Look().status());
     after_ = page.cursor;

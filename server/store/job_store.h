@@ -1,4 +1,6 @@
-/// Port: where the coordinator's jobs, attempts, checkpoints, workers, metrics and logs are kept.
+/// Port: where the coordinator's facts are kept: jobs, attempts, checkpoints, workers. What
+/// trainers report (points, lines) is written here too, in the order of the facts, and read through
+/// history_store.h.
 ///
 /// Writing: the scheduler enqueues batches in the order in which it decided, under its lock, and
 /// never waits. The store commits them in that order, many in one durable write (group commit); an
@@ -6,10 +8,10 @@
 /// that cannot write ends the program (see `on_fatal` of the adapters), and what was not reported
 /// durable has then never been acknowledged.
 ///
-/// Reading: LoadAll once at the start; histories (metrics, logs) by page at any time. They see at
-/// least what was durable when they began.
+/// Reading: LoadAll, once at the start.
 ///
-/// Adapters: sqlite/ (a file) and memory/ (a fake). tests/contract/job_store_contract.h holds them.
+/// Adapters (store.h): sqlite/ (a file) and memory/ (a fake). tests/contract/job_store_contract.h
+/// holds them.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -94,31 +96,6 @@ struct LoadedState {
   int64_t last_sequence = 0;       ///< largest JobRecord.sequence ever given
 };
 
-struct MetricsQuery {
-  int64_t after = 0;  ///< cursor: points that arrived after it; 0 is the beginning
-  int limit = 0;      ///< 1 to kMetricPageSizeMax
-  std::string name;   ///< only this metric; "" is all
-  std::string layer;  ///< only this layer; "" is all
-};
-
-struct MetricsPage {
-  std::vector<spec::MetricPoint> points;  ///< in the order of arrival
-  int64_t cursor = 0;  ///< of the last point, or what was asked where there is none
-  bool more = false;   ///< there are points beyond these now
-};
-
-struct LogsQuery {
-  int64_t after = 0;  ///< cursor: lines that arrived after it; 0 is the beginning
-  int limit = 0;      ///< 1 to kMetricPageSizeMax
-  int tail = 0;       ///< with `after` 0: start at the last n lines; 0 is all
-};
-
-struct LogsPage {
-  std::vector<LogRecord> lines;  ///< in the order of arrival
-  int64_t cursor = 0;
-  bool more = false;
-};
-
 /// Thread-safe. Outlives its scheduler.
 class JobStore {
  public:
@@ -144,13 +121,6 @@ class JobStore {
 
   /// Everything but histories. Call before the first Enqueue.
   virtual absl::StatusOr<LoadedState> LoadAll() = 0;
-
-  /// May wait for the disk. A job that is not there has no points.
-  virtual absl::StatusOr<MetricsPage> ListMetrics(const base::JobId& job,
-                                                  const MetricsQuery& query) const = 0;
-  /// May wait for the disk. A job that is not there has no lines.
-  virtual absl::StatusOr<LogsPage> ListLogs(const base::JobId& job,
-                                            const LogsQuery& query) const = 0;
 };
 
 }  // namespace bsnn::store

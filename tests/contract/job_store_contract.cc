@@ -285,7 +285,7 @@ std::filesystem::path SqliteFolder() {
          ("store-" + std::to_string(::getpid()) + "-" + std::to_string(FolderNumber()));
 }
 
-std::unique_ptr<JobStore> OpenSqlite(bool fresh) {
+std::unique_ptr<Store> OpenSqlite(bool fresh) {
   if (fresh) ++FolderNumber();
   std::filesystem::create_directories(SqliteFolder());
   auto store = MakeSqliteJobStore(
@@ -296,7 +296,7 @@ std::unique_ptr<JobStore> OpenSqlite(bool fresh) {
 
 void RemoveSqlite() { std::filesystem::remove_all(SqliteFolder()); }
 
-std::unique_ptr<JobStore> OpenMemory(bool) { return std::make_unique<MemoryJobStore>(); }
+std::unique_ptr<Store> OpenMemory(bool) { return std::make_unique<MemoryJobStore>(); }
 
 INSTANTIATE_TEST_SUITE_P(Stores, JobStoreContract,
                          testing::Values(StoreUnderTest{"sqlite", OpenSqlite, true, RemoveSqlite},

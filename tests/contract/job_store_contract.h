@@ -8,14 +8,14 @@
 #include <string>
 #include <vector>
 
-#include "server/store/job_store.h"
+#include "server/store/store.h"
 
 namespace bsnn::store {
 
 struct StoreUnderTest {
   std::string name;
   /// A new, empty store each time it is called with true; with false the last one, reopened.
-  std::function<std::unique_ptr<JobStore>(bool fresh)> open;
+  std::function<std::unique_ptr<Store>(bool fresh)> open;
   bool survives_closing = true;
   std::function<void()> remove = [] {};  ///< what it left on disk
 };
@@ -58,7 +58,7 @@ class JobStoreContract : public testing::TestWithParam<StoreUnderTest> {
     return values;
   }
 
-  std::unique_ptr<JobStore> store_;
+  std::unique_ptr<Store> store_;
 };
 
 }  // namespace bsnn::store

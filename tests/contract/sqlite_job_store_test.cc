@@ -30,7 +30,7 @@ class SqliteJobStore : public testing::Test {
   ~SqliteJobStore() override { std::filesystem::remove_all(folder_); }
 
   std::filesystem::path file() const { return folder_ / "jobs.sqlite"; }
-  absl::StatusOr<std::unique_ptr<JobStore>> Open() {
+  absl::StatusOr<std::unique_ptr<Store>> Open() {
     return MakeSqliteJobStore({.file = file(), .on_fatal = [this](const absl::Status& status) {
                                  failure_ = status;
                                  failed_.Notify();

@@ -25,7 +25,7 @@ class StoreFolder : public testing::Test {
 
   std::filesystem::path file() const { return folder_ / "coordinator.sqlite"; }
 
-  absl::StatusOr<std::unique_ptr<JobStore>> Open() {
+  absl::StatusOr<std::unique_ptr<Store>> Open() {
     return MakeSqliteJobStore(
         {.file = file(), .on_fatal = [](const absl::Status& status) { ADD_FAILURE() << status; }});
   }

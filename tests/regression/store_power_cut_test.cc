@@ -52,7 +52,7 @@ struct Outcome {
   absl::Status failure;
 };
 
-absl::StatusOr<std::unique_ptr<JobStore>> Open(absl::Status* failure, absl::Notification* failed) {
+absl::StatusOr<std::unique_ptr<Store>> Open(absl::Status* failure, absl::Notification* failed) {
   return MakeSqliteJobStore({.file = "/disk/jobs.sqlite", .on_fatal = [=](const absl::Status& s) {
                                *failure = s;
                                failed->Notify();

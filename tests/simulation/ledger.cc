@@ -179,8 +179,9 @@ void Ledger::CheckRestart(const scheduler::Scheduler& scheduler, scheduler::Inst
   }
 }
 
-void Ledger::CheckHistory(const store::JobStore& store, const base::JobId& job, int64_t step) {
-  const auto page = store.ListMetrics(job, {0, base::kMetricPageSizeMax, "", ""});
+void Ledger::CheckHistory(const store::HistoryStore& histories, const base::JobId& job,
+                          int64_t step) {
+  const auto page = histories.ListMetrics(job, {0, base::kMetricPageSizeMax, "", ""});
   std::set<int64_t> kept;
   for (const auto& point : page->points) kept.insert(point.step);
   for (int64_t i = 1; i <= step; ++i) {
@@ -191,10 +192,10 @@ void Ledger::CheckHistory(const store::JobStore& store, const base::JobId& job, 
 }
 
 void Ledger::CheckMetrics(const scheduler::Scheduler& scheduler, scheduler::Instant now,
-                          const store::JobStore& store) {
+                          const store::HistoryStore& histories) {
   for (const auto& view : scheduler.ListJobs(now, {.limit = base::kPageSizeMax}).jobs) {
     const std::string id = view.record.id.value();
-    const auto page = store.ListMetrics(view.record.id, {0, base::kMetricPageSizeMax, "", ""});
+    const auto page = histories.ListMetrics(view.record.id, {0, base::kMetricPageSizeMax, "", ""});
     std::map<int64_t, double> kept;
     for (const auto& point : page->points) {
       const auto epoch = static_cast<int32_t>(point.value / 1000);

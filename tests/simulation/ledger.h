@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "server/scheduler/scheduler.h"
+#include "server/store/history_store.h"
 
 namespace bsnn::simulation {
 
@@ -41,10 +42,10 @@ class Ledger {
   /// Of what a start of the coordinator found.
   void CheckRestart(const scheduler::Scheduler& scheduler, scheduler::Instant now);
   /// A trainer resumes at `step`: the history has every step up to there.
-  void CheckHistory(const store::JobStore& store, const base::JobId& job, int64_t step);
+  void CheckHistory(const store::HistoryStore& histories, const base::JobId& job, int64_t step);
   /// Of histories, at any time: what was acknowledged is there.
   void CheckMetrics(const scheduler::Scheduler& scheduler, scheduler::Instant now,
-                    const store::JobStore& store);
+                    const store::HistoryStore& histories);
 
   void Fault(std::string what);
   const std::vector<std::string>& faults() const { return faults_; }

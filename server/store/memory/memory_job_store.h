@@ -12,12 +12,12 @@
 #include <string>
 
 #include "server/store/durability.h"
-#include "server/store/job_store.h"
+#include "server/store/store.h"
 
 namespace bsnn::store {
 
 /// Thread-safe.
-class MemoryJobStore final : public JobStore {
+class MemoryJobStore final : public Store {
  public:
   Ticket Enqueue(Batch batch) override;
   void WhenDurable(Ticket ticket, DurableCallback callback) override;

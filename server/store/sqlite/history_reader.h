@@ -3,7 +3,7 @@
 
 #include <absl/status/statusor.h>
 
-#include "server/store/job_store.h"
+#include "server/store/history_store.h"
 #include "server/store/sqlite/database.h"
 
 namespace bsnn::store {

@@ -22,7 +22,7 @@
 namespace bsnn::store {
 namespace {
 
-class SqliteJobStore final : public JobStore {
+class SqliteJobStore final : public Store {
  public:
   explicit SqliteJobStore(SqliteOptions options)
       : options_(std::move(options)), readers_(options_.file.string()) {}
@@ -136,10 +136,10 @@ class SqliteJobStore final : public JobStore {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<JobStore>> MakeSqliteJobStore(SqliteOptions options) {
+absl::StatusOr<std::unique_ptr<Store>> MakeSqliteJobStore(SqliteOptions options) {
   auto store = std::make_unique<SqliteJobStore>(std::move(options));
   RETURN_IF_ERROR(store->Open());
-  return std::unique_ptr<JobStore>(std::move(store));
+  return std::unique_ptr<Store>(std::move(store));
 }
 
 }  // namespace bsnn::store

@@ -11,7 +11,7 @@
 #include <functional>
 #include <memory>
 
-#include "server/store/job_store.h"
+#include "server/store/store.h"
 
 namespace bsnn::store {
 
@@ -21,6 +21,6 @@ struct SqliteOptions {
 };
 
 /// What the destructor does: writes what is queued, then joins the writer thread.
-absl::StatusOr<std::unique_ptr<JobStore>> MakeSqliteJobStore(SqliteOptions options);
+absl::StatusOr<std::unique_ptr<Store>> MakeSqliteJobStore(SqliteOptions options);
 
 }  // namespace bsnn::store

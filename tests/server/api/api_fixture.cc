@@ -26,7 +26,7 @@ ApiFixture::ApiFixture(const ApiOptions& options) : gate_(options) {
       *scheduler::Scheduler::Make({}, store_, telemetry_, &hub_, [this] { return bits_++ * 7919; });
   scheduler_->Begin({clock_.Now(), clock_.Steady()});
   backend_ = std::make_unique<Backend>(
-      Backend{*scheduler_, store_, *blobs_, clock_, disk_, history_, hub_, stats_});
+      Backend{*scheduler_, store_, store_, *blobs_, clock_, disk_, history_, hub_, stats_});
   gate_.Open(*backend_);
   grpc::ServerBuilder builder;
   wire::SetServerLimits(builder);
