@@ -125,7 +125,7 @@ def test_cancel_and_delete(trained):
     trained.ctl("delete", job, code=5)
     trained.ctl("cancel", job)
     trained.wait_end(job)
-    assert "cancelled" in trained.ctl("watch", job, code=1)
+    assert "cancelled" in trained.ctl("watch", job, code=7)
     trained.ctl("delete", job)
     trained.ctl("show", job, code=3)
 
