@@ -16,6 +16,11 @@
 namespace bsnn::worker {
 namespace {
 
+/// A dead connection is noticed, and another one tried, within a lease of the coordinator's
+/// default: TCP alone repeats itself ever more seldom, and would be heard only long after a pause.
+constexpr wire::ChannelOptions kChannelOptions = {.keepalive_time = absl::Seconds(5),
+                                                  .keepalive_timeout = absl::Seconds(5)};
+
 constexpr base::BackoffOptions kBackoff{.first = absl::Milliseconds(200), .max = absl::Seconds(2)};
 
 device::SlotOptions SlotOptionsOf(const Config& config) {
@@ -57,7 +62,7 @@ Worker::Worker(Config config, const base::Clock& clock, launcher::WorkFolder wor
     : config_(std::move(config)),
       clock_(clock),
       work_(std::move(work)),
-      channel_(wire::MakeChannel(config_.coordinator)),
+      channel_(wire::MakeChannel(config_.coordinator, kChannelOptions)),
       client_(channel_, std::move(identity), absl::Seconds(config_.call_timeout_seconds)),
       tools_{.config = config_,
              .clock = clock_,

@@ -14,7 +14,7 @@ namespace bsnn::wire {
 struct ChannelOptions {
   /// Longest wait between two attempts to connect.
   absl::Duration reconnect_backoff_max = absl::Seconds(2);
-  /// Silence after which the link is tested by a ping; at least 10 s, the server's floor.
+  /// Silence after which the link is tested by a ping; at least 4 s, the server's floor.
   absl::Duration keepalive_time = absl::Seconds(20);
   absl::Duration keepalive_timeout = absl::Seconds(20);
 };

@@ -15,6 +15,7 @@ def _ip(*arguments):
 class Links:
     def __init__(self, names):
         self.prefix = f"bsnn{os.getpid() % 10000}"
+        self.net = f"10.{64 + os.getpid() % 128}"  # two runs must not share addresses
         self.numbers = {name: number for number, name in enumerate(names, 1)}
         self.real, self.why_not = True, ""
         try:
@@ -22,9 +23,9 @@ class Links:
                 space, host, guest = self._space(name), f"{self.prefix}h{number}", f"{self.prefix}g{number}"
                 _ip("netns", "add", space)
                 _ip("link", "add", host, "type", "veth", "peer", "name", guest, "netns", space)
-                _ip("addr", "add", f"10.77.{number}.1/24", "dev", host)
+                _ip("addr", "add", f"{self.net}.{number}.1/24", "dev", host)
                 _ip("link", "set", host, "up")
-                _ip("-n", space, "addr", "add", f"10.77.{number}.2/24", "dev", guest)
+                _ip("-n", space, "addr", "add", f"{self.net}.{number}.2/24", "dev", guest)
                 _ip("-n", space, "link", "set", guest, "up")
                 _ip("-n", space, "link", "set", "lo", "up")
         except (OSError, subprocess.CalledProcessError) as error:
@@ -36,7 +37,7 @@ class Links:
 
     def host_of(self, name):
         """The host's address, as the worker in its namespace sees it."""
-        return f"10.77.{self.numbers[name]}.1"
+        return f"{self.net}.{self.numbers[name]}.1"
 
     @contextlib.contextmanager
     def inside(self, name):
@@ -58,13 +59,17 @@ class Links:
 
     @contextlib.contextmanager
     def cut(self, name):
-        """Nothing passes, either way, and nobody is told."""
-        guest = f"{self.prefix}g{self.numbers[name]}"
-        _ip("-n", self._space(name), "link", "set", guest, "down")
+        """Nothing passes, either way, and nobody is told: each end sends to a machine that is not there."""
+        number = self.numbers[name]
+        ends = [(("-n", self._space(name)), f"{self.net}.{number}.1", f"{self.prefix}g{number}"),
+                ((), f"{self.net}.{number}.2", f"{self.prefix}h{number}")]
+        for space, other, device in ends:
+            _ip(*space, "neigh", "replace", other, "lladdr", "02:00:00:00:00:99", "dev", device, "nud", "permanent")
         try:
             yield
         finally:
-            _ip("-n", self._space(name), "link", "set", guest, "up")
+            for space, other, device in ends:
+                _ip(*space, "neigh", "del", other, "dev", device)
 
     def close(self):
         for name in self.numbers:
