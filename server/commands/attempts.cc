@@ -224,6 +224,10 @@ void LoseAttempt(Transaction& tx, const Job& job, FailureClass failure,
                  const std::string& message) {
   const StopReason stop = job.live()->stop;
   if (stop == StopReason::kNone) SuspectPlace(tx, job, failure, message);
+  // A trainer that was asked to stop may die of the signal, where it has not come to handle it yet.
+  if (stop == StopReason::kCancel && failure == FailureClass::kInfrastructure) {
+    failure = FailureClass::kNone;
+  }
   EndAttempt(tx, job, stop == StopReason::kDeadline ? FailureClass::kDeadline : failure, message);
   if (job.status().state == JobState::kCancelling) {
     return EndJob(tx, job, Trigger::kStopped, FailureClass::kNone, "cancelled; " + message);

@@ -68,6 +68,7 @@ TEST_F(Cancel, MakesNoFailureOfATrainerThatDiesOfIt) {
   ASSERT_TRUE(Say("one", Failure(spec::TrainerFailure::kInfrastructure, "signal 9")).ok());
   EXPECT_EQ(StateOf("one"), JobState::kCancelled);
   EXPECT_EQ(Get("one").record.status.failure_class, FailureClass::kNone);
+  EXPECT_EQ(Get("one").attempts.back().failure_class, FailureClass::kNone);
 }
 
 TEST_F(Cancel, StillTakesEventsAndCheckpointsOfTheAttempt) {
