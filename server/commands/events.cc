@@ -235,7 +235,15 @@ absl::StatusOr<AcceptedEvents> AcceptEvents(Transaction& tx, const EventBatch& b
   }
   HearWorker(tx, batch.worker);
   RETURN_IF_ERROR(CheckBatch(batch, *job));
-  if (!store_has_room) return StoreBusy();
+  if (!store_has_room) {
+    // What waits for the store is no hang: the attempt cannot go on before it is taken.
+    AttemptSighting& seen = tx.sightings().attempts.at(job->record.sequence);
+    if (!WaitsForStop(*job, seen)) {
+      seen.progress_at = tx.now().steady;
+      SetAttemptTimer(tx, *job);
+    }
+    return StoreBusy();
+  }
   const int64_t acknowledged = live->acknowledged_sequence;
   const int64_t newest = batch.events.back().sequence;
   if (newest <= acknowledged) return AcceptedEvents{acknowledged, batch.events.size()};

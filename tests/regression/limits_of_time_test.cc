@@ -76,6 +76,17 @@ TEST_F(LimitsOfTime, AnUploadThatStandsStillIsAHang) {
   EXPECT_EQ(Get("one").attempts[0].failure_class, FailureClass::kHang);
 }
 
+TEST_F(LimitsOfTime, WaitingForAStoreWithoutRoomIsNoHang) {
+  Run();
+  store_->SetRoom(false);
+  const EventBatch last = BatchOf("one", {Point("loss", 100, 0.5)});
+  for (int i = 0; i < 200; ++i) {  // far beyond any limit
+    Beat(absl::Seconds(30), {.phase = Phase::kEnded, .events_pending = 1, .upload_bytes_left = 77});
+    ASSERT_EQ(base::ReasonOf(scheduler_->AcceptEvents(now(), last).status()).reason, "STORE_BUSY");
+    ASSERT_EQ(Get("one").attempts.back().failure_class, FailureClass::kNone) << i;
+  }
+}
+
 TEST_F(LimitsOfTime, ATrainerThatLogsAndNeverStepsHangs) {
   Run();
   for (int i = 0; i < 30 && Get("one").attempts.back().live(); ++i) {

@@ -327,7 +327,7 @@ void ModelWorker::PublishAnswered(Attempt& attempt, const absl::StatusOr<int64_t
     attempt.fenced = true;
   } else if (reason == "CHECKPOINT_MISSING") {
     attempt.relay.CheckpointMissing(world_.now().wall);
-  } else {
+  } else if (reason != "STORE_BUSY") {  // which passes: the batch is sent again
     world_.ledger().Fault("publish: " + acknowledged.status().ToString());
   }
 }

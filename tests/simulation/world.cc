@@ -93,6 +93,8 @@ void World::Step() {
   if (!IsUp() && time_ >= start_at_) Start();
   if (IsUp() && !Fault(Trouble::kTicks, 0.2)) scheduler_->Tick(now());
   Deliver();
+  if (Fault(Trouble::kStore, 0.01)) store_.SetRoom(false);
+  if (calm_ || Chance(0.05)) store_.SetRoom(true);
   if (IsUp()) store_.Release(calm_ ? -1 : static_cast<int>(Uniform(0, 6)));
   if (IsUp() && ++steps_ % 8 == 0) {
     ledger_.CheckScheduler(*scheduler_, now());
@@ -152,6 +154,9 @@ void World::OnChanges(store::Ticket ticket, const std::vector<scheduler::JobChan
                              view->record.id.value(), cluster::ToWord(view->record.status.state),
                              view->record.status.newest_epoch, view->state_message));
     causes_.Judge(*view, ledger_);
+    const bool placed = !view->attempts.empty() && view->attempts.back().live() &&
+                        view->attempts.back().start_time == now().wall;
+    if (placed) CheckOrder(*view);
     store_.WhenDurable(ticket, [this, view = *std::move(view)] { ledger_.Published(view); });
   }
 }
@@ -176,6 +181,23 @@ std::string World::Dump() const {
     for (const auto& checkpoint : page->checkpoints) text += "  " + checkpoint.id.value() + "\n";
   }
   return text;
+}
+
+void World::CheckOrder(const scheduler::JobView& placed) {
+  const spec::JobSpec spec = placed.record.spec.Unpack();
+  for (const auto& view : scheduler_->ListJobs(now(), {.limit = base::kPageSizeMax}).jobs) {
+    if (view.pending != scheduler::PendingReason::kWaitingForSlots) continue;
+    const spec::JobSpec other = view.record.spec.Unpack();
+    const bool goes_before = other.scheduling.priority != spec.scheduling.priority
+                                 ? other.scheduling.priority > spec.scheduling.priority
+                                 : view.record.sequence < placed.record.sequence;
+    const bool fits = other.resources.device == spec.resources.device &&
+                      other.data.name == spec.data.name && view.attempts.empty();
+    if (goes_before && fits) {
+      ledger_.Fault(fmt::format("job {} was placed before job {}", placed.record.id.value(),
+                                view.record.id.value()));
+    }
+  }
 }
 
 void World::CheckWorkConservation() {

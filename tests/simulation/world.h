@@ -32,6 +32,7 @@ enum class Trouble {
   kCheckpoint,   ///< a checkpoint does not verify where it is restored
   kUser,         ///< users cancel and delete
   kDrain,        ///< workers are drained, and come back
+  kStore,        ///< the store has no room for a while
   kCount,
 };
 
@@ -105,6 +106,8 @@ class World : public scheduler::Observer {
   /// Everything that the store must give back.
   std::string Dump() const;
   void CheckWorkConservation();
+  /// No job that goes before `placed` and fits where it was placed is left waiting.
+  void CheckOrder(const scheduler::JobView& placed);
   void Post(bool for_coordinator, std::function<void()> act);
   void Deliver();
 
