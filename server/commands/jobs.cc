@@ -33,7 +33,8 @@ std::string Slug(std::string_view text) {
 
 absl::StatusOr<int64_t> CheckRepeat(const Job& job, const CreateJobRequest& request) {
   const store::JobRecord& record = job.record;
-  if (record.wanted_id == request.wanted_id && record.display_name == request.display_name &&
+  if (request.wanted_id == (record.id_wanted ? record.id.value() : "") &&
+      record.display_name == request.display_name &&
       record.labels == store::PackedLabels(request.labels) &&
       record.spec == spec::SharedSpec(request.spec)) {
     return record.sequence;
@@ -109,7 +110,7 @@ absl::StatusOr<int64_t> CreateJob(Transaction& tx, const CreateJobRequest& reque
   store::JobRecord record;
   ASSIGN_OR_RETURN(record.id, ChooseId(tx, request));
   record.sequence = tx.facts().last_sequence + 1;
-  record.wanted_id = request.wanted_id;
+  record.id_wanted = !request.wanted_id.empty();
   record.request_id = request.request_id;
   record.display_name = request.display_name;
   record.labels = request.labels;

@@ -99,7 +99,7 @@ struct JobStatus {
 struct JobRecord {
   base::JobId id;
   int64_t sequence = 0;    ///< order of creation, from 1, never reused
-  std::string wanted_id;   ///< as in the request; "" where the server chose
+  bool id_wanted = false;  ///< the request named the id; else the server chose it
   std::string request_id;  ///< "" for none
   std::string display_name;
   PackedLabels labels;

@@ -24,7 +24,7 @@ JobRecord SomeJob(const std::string& id, int64_t sequence) {
   JobRecord job;
   job.id = Job(id);
   job.sequence = sequence;
-  job.wanted_id = id;
+  job.id_wanted = true;
   job.request_id = "request-" + id;
   job.display_name = "a \"name\" \xc3\xa9";
   job.labels = PackedLabels::Map{{"team", "vision"}, {"empty", ""}};
@@ -132,7 +132,7 @@ TEST_P(JobStoreContract, KeepsEveryFieldOfEveryRecord) {
   const JobRecord& read = state.jobs[0].job;
   EXPECT_EQ(read.id, job.id);
   EXPECT_EQ(read.sequence, 4);
-  EXPECT_EQ(read.wanted_id, job.wanted_id);
+  EXPECT_EQ(read.id_wanted, job.id_wanted);
   EXPECT_EQ(read.request_id, job.request_id);
   EXPECT_EQ(read.display_name, job.display_name);
   EXPECT_EQ(read.labels, job.labels);

@@ -61,7 +61,9 @@ void VisitStatus(V& v, T& s) {
 
 template <class V, class T>
 void VisitJob(V& v, T& j) {
-  v(1, j.wanted_id);
+  std::string wanted = j.id_wanted ? j.id.value() : std::string();  // the id, as version 1 had it
+  v(1, wanted);
+  if constexpr (!std::is_const_v<T>) j.id_wanted = !wanted.empty();
   v(2, j.request_id);
   v(3, j.display_name);
   v(4, j.labels);

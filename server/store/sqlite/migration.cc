@@ -104,7 +104,9 @@ template <class V, class T>
 void VisitJob(V& v, T& j) {
   v("id", j.id);
   v("sequence", j.sequence);
-  v("wanted_id", j.wanted_id);
+  std::string wanted;
+  v("wanted_id", wanted);
+  j.id_wanted = !wanted.empty();
   v("request_id", j.request_id);
   v("display_name", j.display_name);
   v("labels", j.labels);

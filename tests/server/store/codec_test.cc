@@ -16,7 +16,8 @@ std::string Hex(const std::string& bytes) { return absl::BytesToHexString(bytes)
 
 JobRecord SomeJob() {
   JobRecord job;
-  job.wanted_id = "one";
+  job.id = *base::JobId::Make("one");
+  job.id_wanted = true;
   job.request_id = "r";
   job.display_name = "n";
   job.labels = PackedLabels::Map{{"k", "v"}, {"l", ""}};
