@@ -30,7 +30,7 @@ int ListWorkers(const Context& context) {
                                 rows));
     for (const v1::Worker& worker : *workers) {
       if (worker.state_message().empty()) continue;
-      fmt::print("{}: {}\n", worker.name().substr(8), worker.state_message());
+      fmt::print("{}: {}\n", Printable(worker.name().substr(8)), Printable(worker.state_message()));
     }
   } else {
     v1::ListWorkersResponse reply;

@@ -41,6 +41,16 @@ TEST_F(CommandsTest, LogsAndNamesReachTheTerminalWithoutEscapeSequences) {
   EXPECT_THAT(error.err, Not(HasSubstr("\x1b")));
 }
 
+TEST_F(CommandsTest, WhyAWorkerIsSuspectReachesTheTerminalWithoutEscapeSequences) {
+  StartAttempt("a");
+  Say("a", {spec::Finished{.outcome = spec::Outcome::kFailed,
+                           .failure = spec::TrainerFailure::kDataUnavailable,
+                           .message = "no \x1b[2Jdata"}});
+  const Output workers = Run({"workers", "list"});
+  EXPECT_THAT(workers.out, HasSubstr("no \\x1b[2Jdata"));
+  EXPECT_THAT(workers.out, Not(HasSubstr("\x1b")));
+}
+
 TEST_F(CommandsTest, AListShowsAllActiveJobsAndTheNewestThatHaveEnded) {
   Create("oldest");
   for (int i = 0; i < 60; ++i) {
