@@ -1,6 +1,6 @@
-/// CRC-32C of each block of checkpoint files that were read whole and had the right SHA-256. To
-/// compare them costs a tenth of hashing the file again, and tells of damage before a byte of the
-/// block is sent.
+/// CRC-32C of each block of checkpoint files that were read whole and had the right SHA-256. A
+/// block that is read again is compared with its sum before it is sent, at less cost than hashing
+/// the file.
 #pragma once
 
 #include <absl/base/thread_annotations.h>

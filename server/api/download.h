@@ -3,8 +3,9 @@
 /// The first read of a whole file is hashed on its way; where the SHA-256 is not the catalogue's,
 /// the last chunk is withheld and the call ends with DATA_LOSS, so that nobody holds a complete
 /// file that is not the right one. From then on every whole block is compared with its sum
-/// (block_sums.h) before it is sent. A read from the middle of a file that was not read before is
-/// checked by its reader, who has the rest.
+/// (block_sums.h) before it is sent. Nothing else is compared here: neither a part of a block, nor
+/// a read from the middle of a file that was not read whole before. Their reader, who has the rest,
+/// compares the SHA-256 of the file.
 #pragma once
 
 #include <grpcpp/support/server_callback.h>

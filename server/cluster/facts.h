@@ -86,9 +86,9 @@ struct Facts {
   RetiredIds retired;
   int64_t last_sequence = 0;  ///< the largest ever given
 
-  // Indices; Apply keeps them.
-  absl::flat_hash_map<std::string_view, int64_t> jobs_by_id,
-      jobs_by_request;  ///< by records' views
+  // Indices; Apply keeps them. Keys are views of the jobs' records.
+  absl::flat_hash_map<std::string_view, int64_t> jobs_by_id;
+  absl::flat_hash_map<std::string_view, int64_t> jobs_by_request;
   std::array<absl::btree_set<int64_t>, kJobStates> jobs_by_state;
 
   const Job* FindJob(const base::JobId& id) const;

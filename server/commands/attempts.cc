@@ -99,14 +99,13 @@ int CountDataFailures(const Job& job) {
 /// Whether the job's data may be on a worker that has not said otherwise: one that is not lost and
 /// has a slot of the job's device.
 bool HasUntriedWorker(const cluster::Facts& facts, const Job& job) {
-  const spec::Device device = job.record.spec.Unpack().resources.device;
+  const spec::JobSpec spec = job.record.spec.Unpack();
+  const spec::Device device = spec.resources.device;
   const auto is_untried = [&](const store::WorkerRecord& worker) {
     const auto fits = [&](const store::Slot& slot) {
       return device == spec::Device::kAny || slot.device == device;
     };
-    const auto is_data = [&](const store::DataSet& set) {
-      return set.name == job.record.spec.Unpack().data.name;
-    };
+    const auto is_data = [&](const store::DataSet& set) { return set.name == spec.data.name; };
     const auto lacked_data = [&](const store::AttemptRecord& attempt) {
       return attempt.worker == worker.id && attempt.failure_class == FailureClass::kDataUnavailable;
     };
@@ -126,10 +125,9 @@ bool CountsAgainstJob(const cluster::Facts& facts, const Job& job, FailureClass 
   return failure != FailureClass::kDataUnavailable || !HasUntriedWorker(facts, job);
 }
 
-/// Queues the job again, after `back_off`.
-void QueueAgain(Transaction& tx, const Job& job, FailureClass failure, absl::Duration back_off,
-                const std::string& message) {
-  const bool counts = CountsAgainstJob(tx.facts(), job, failure);
+/// Queues the job again, after `back_off`. `counts`: its failure counts against the job.
+void QueueAgain(Transaction& tx, const Job& job, FailureClass failure, bool counts,
+                absl::Duration back_off, const std::string& message) {
   tx.UpdateStatus(job, [&](store::JobStatus& status) {
     if (failure != FailureClass::kNone) ++status.restart_count;
     if (counts) ++status.failures_in_row;
@@ -240,7 +238,7 @@ void LoseAttempt(Transaction& tx, const Job& job, FailureClass failure,
   if (const auto why = WhyNoRetry(job, failure, counts, message)) {
     return EndJob(tx, job, Trigger::kFailed, failure, *why);
   }
-  QueueAgain(tx, job, failure, counts ? BackOff(job) : absl::ZeroDuration(), message);
+  QueueAgain(tx, job, failure, counts, counts ? BackOff(job) : absl::ZeroDuration(), message);
 }
 
 void ReturnAttempt(Transaction& tx, const Job& job, const std::string& message) {
@@ -251,7 +249,7 @@ void ReturnAttempt(Transaction& tx, const Job& job, const std::string& message) 
   if (tx.sightings().overdue.contains(job.record.sequence)) {
     return EndJob(tx, job, Trigger::kExpired, FailureClass::kDeadline, DeadlineMessage(job));
   }
-  QueueAgain(tx, job, FailureClass::kNone,
+  QueueAgain(tx, job, FailureClass::kNone, /*counts=*/false,
              absl::Seconds(job.record.spec.Unpack().scheduling.restart_backoff_seconds), message);
 }
 
@@ -304,6 +302,13 @@ void SetAttemptTimer(Transaction& tx, const Job& job) {
                 tx.options().cancel_margin
           : sighting.progress_at + AttemptLimit(tx.options(), job, sighting);
   tx.timers().Set({Kind::kAttempt, job.record.sequence}, due);
+}
+
+void NoteProgress(Transaction& tx, const Job& job) {
+  AttemptSighting& sighting = tx.sightings().attempts.at(job.record.sequence);
+  if (WaitsForStop(job, sighting)) return;
+  sighting.progress_at = tx.now().steady;
+  SetAttemptTimer(tx, job);
 }
 
 void HandleDeadline(Transaction& tx, const Job& job) {

@@ -60,6 +60,8 @@ absl::Duration AttemptLimit(const Options& options, const cluster::Job& job,
 bool WaitsForStop(const cluster::Job& job, const AttemptSighting& sighting);
 /// Sets the timer of what the live attempt is waited for at most; a stop's grace begins anew.
 void SetAttemptTimer(Transaction& tx, const cluster::Job& job);
+/// The live attempt is waited for anew from now on, unless it is in the grace of a stop.
+void NoteProgress(Transaction& tx, const cluster::Job& job);
 
 /// The job's deadline has passed: a queued job ends; a live attempt is asked to stop once its
 /// worker has called, unless its trainer has ended.

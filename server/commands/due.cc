@@ -49,8 +49,10 @@ void HandleAttemptTimer(Transaction& tx, const Job& job) {
 void BeginJob(Transaction& tx, const Job& job) {
   const int64_t sequence = job.record.sequence;
   const store::JobStatus& status = job.status();
-  const int32_t deadline = job.record.spec.Unpack().scheduling.deadline_seconds;
-  if (deadline > 0 && status.start_time != absl::InfiniteFuture()) {
+  // The spec is unpacked of jobs that have begun alone: most of those kept wait for their start.
+  const bool has_begun = status.start_time != absl::InfiniteFuture();
+  const int32_t deadline = has_begun ? job.record.spec.Unpack().scheduling.deadline_seconds : 0;
+  if (deadline > 0) {
     // A wall clock that was set back must not give more time than the deadline is.
     const absl::Duration left = status.start_time + absl::Seconds(deadline) - tx.now().wall;
     tx.timers().Set(

@@ -237,11 +237,7 @@ absl::StatusOr<AcceptedEvents> AcceptEvents(Transaction& tx, const EventBatch& b
   RETURN_IF_ERROR(CheckBatch(batch, *job));
   if (!store_has_room) {
     // What waits for the store is no hang: the attempt cannot go on before it is taken.
-    AttemptSighting& seen = tx.sightings().attempts.at(job->record.sequence);
-    if (!WaitsForStop(*job, seen)) {
-      seen.progress_at = tx.now().steady;
-      SetAttemptTimer(tx, *job);
-    }
+    NoteProgress(tx, *job);
     return StoreBusy();
   }
   const int64_t acknowledged = live->acknowledged_sequence;

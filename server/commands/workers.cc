@@ -73,10 +73,7 @@ void NoteReport(Transaction& tx, const Job& job, const AttemptReport& report) {
   seen.phase = report.phase;
   seen.events_pending = report.events_pending;
   seen.upload_bytes_left = report.upload_bytes_left;
-  if ((ended || moved) && !WaitsForStop(job, seen)) {
-    seen.progress_at = tx.now().steady;
-    SetAttemptTimer(tx, job);
-  }
+  if (ended || moved) NoteProgress(tx, job);
 }
 
 /// The policy looks again at the worker and at the jobs that it has.

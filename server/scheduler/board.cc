@@ -28,13 +28,12 @@ std::set<base::WorkerId> WorkersThatFailed(const cluster::Job& job) {
   return workers;
 }
 
-policy::Needs NeedsOf(const cluster::Job& job) {
-  const spec::JobSpec spec = job.record.spec.Unpack();
+policy::Needs NeedsOf(const cluster::Job& job, const spec::JobSpec& spec) {
   return {spec.resources.device, spec.data.name, WorkersThatFailed(job)};
 }
 
-policy::Want WantOf(const cluster::Job& job) {
-  return {job.record.spec.Unpack().scheduling.priority, job.record.sequence};
+policy::Want WantOf(const cluster::Job& job, const spec::JobSpec& spec) {
+  return {spec.scheduling.priority, job.record.sequence};
 }
 
 /// It has an attempt that runs on, as far as anybody knows, on a worker that is silent. What a
@@ -94,7 +93,8 @@ void Board::UpdateJob(const commands::State& state, int64_t sequence) {
     wants_.Erase(sequence);
     return;
   }
-  dirty_ |= wants_.Put(WantOf(*job), NeedsOf(*job), ready);
+  const spec::JobSpec spec = job->record.spec.Unpack();
+  dirty_ |= wants_.Put(WantOf(*job, spec), NeedsOf(*job, spec), ready);
 }
 
 void Board::UpdateWorker(commands::State& state, absl::Duration now, const base::WorkerId& id) {
@@ -148,7 +148,7 @@ std::optional<policy::WaitReason> Board::FindReason(int64_t job) const {
 }
 
 int32_t Board::PositionOf(const cluster::Job& job) const {
-  return static_cast<int32_t>(wants_.CountBefore(WantOf(job))) + 1;
+  return static_cast<int32_t>(wants_.CountBefore(WantOf(job, job.record.spec.Unpack()))) + 1;
 }
 
 void Board::AddCounts(Snapshot& snapshot) const {
